@@ -20,8 +20,8 @@ bench() {
     mixer_arguments "$1"
     rm -f "$out/bench.json"
     build/flame-c bench "${arguments[@]}" --steps 0 --generate 32 --training.seq_len="$2" --training.context_len="$2" \
-        --training.batch_size="$3" --training.global_batch_size="$3" --data.files=none.h5 --json "$out/bench.json" >"$out/bench.log" ||
-        { cat "$out/bench.log"; exit 1; }
+        --training.batch_size="$3" --training.global_batch_size="$3" --data.files=none.h5 --json "$out/bench.json" >"$out/bench.log" 2>&1 ||
+        { cat "$out/bench.log" >&2; exit 1; }
 }
 
 figure() {
@@ -41,7 +41,8 @@ state() {
     printf ' %10s' "${batches[@]/%/ texts}"
     echo
     for mixer in "${mixers[@]}"; do
-        printf '%-23s %10.1f %10.1f' "$mixer" "$(state "$mixer" 2048)" "$(state "$mixer" 65536)"
+        short=$(state "$mixer" 2048) long=$(state "$mixer" 65536) # a failure within an argument of printf would not end the script
+        printf '%-23s %10.1f %10.1f' "$mixer" "$short" "$long"
         generated=
         for batch in "${batches[@]}"; do
             bench "$mixer" 512 "$batch"

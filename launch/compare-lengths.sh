@@ -17,7 +17,8 @@ rate() {
     mixer_arguments "$1"
     rm -f "$out/bench.json"
     build/flame-c bench "${arguments[@]}" --steps 2 --training.seq_len="$2" --training.context_len="$2" --training.batch_size=1 \
-        --training.global_batch_size=1 --data.files=none.h5 --json "$out/bench.json" >"$out/bench.log" || { cat "$out/bench.log"; exit 1; }
+        --training.global_batch_size=1 --data.files=none.h5 --json "$out/bench.json" >"$out/bench.log" 2>&1 ||
+        { cat "$out/bench.log" >&2; exit 1; }
     sed -n 's/.*"tokens_per_second": *\([-+.0-9e]*\).*/\1/p' "$out/bench.json" | head -n 1
 }
 
@@ -28,7 +29,8 @@ rate() {
     for mixer in "${mixers[@]}"; do
         printf '%-20s' "$mixer"
         for length in "${lengths[@]}"; do
-            printf ' %9.1f' "$(awk -v rate="$(rate "$mixer" "$length")" 'BEGIN { print 1e6 / rate }')"
+            tokens_per_second=$(rate "$mixer" "$length") # a failure within an argument of printf would not end the script
+            printf ' %9.1f' "$(awk -v rate="$tokens_per_second" 'BEGIN { print 1e6 / rate }')"
         done
         echo
     done

@@ -52,15 +52,18 @@ value() {
     sed -n 's/.*"'"$2"'": *\([^,}]*\).*/\1/p' "$1" | tail -n 1
 }
 
+# row MIXER: prints its line of the table, with the loss "inf" if it was not finite.
 row() {
-    local metrics=$out/$1/metrics.jsonl parameters
+    local metrics=$out/$1/metrics.jsonl parameters loss
+    loss=$(value "$metrics" val_loss)
+    [ "$loss" != null ] || loss=inf
     parameters=$(flame build/flame-c plan "$1" | awk '/^parameters/ { print $2 }')
-    printf '%-20s %12s %16.4f %12.0f\n' "$1" "$parameters" "$(value "$metrics" val_loss)" "$(value "$metrics" tokens_per_second)"
+    printf '%-20s %12s %16.4f %12.0f\n' "$1" "$parameters" "$loss" "$(value "$metrics" tokens_per_second)"
 }
 
 {
     printf '%-20s %12s %16s %12s\n' mixer parameters 'validation loss' tokens/s
-    for mixer in "${mixers[@]}"; do row "$mixer"; done | sort -k3,3n
+    for mixer in "${mixers[@]}"; do row "$mixer"; done | sort -k3,3g | sed 's/ inf /   - /'
 } | tee "$out/table.txt"
 launch/plot.sh -o "$out/curves.png" "${mixers[@]/#/$out/}"
 families_of "${mixers[@]}"

@@ -4,7 +4,7 @@
 #   launch/keep-running.sh runs/gla mpirun -np 8 flame-c --config gla.yaml --job.dump_folder=runs/gla
 # Waits 5 s before it starts the job again, and twice as long after each failure without a new checkpoint, at most 5 minutes.
 # Gives up after three failures in a row (KEEP_RUNNING_TRIES) without a new checkpoint, and at once after an error that would
-# recur: in the input, in the command line, or gradients that are not finite. SIGUSR1, SIGINT, SIGTERM and SIGHUP are passed on to
+# recur: in the input or the command line, or what exit code 4 says, steps that were skipped or hardware that errs. SIGUSR1, SIGINT, SIGTERM and SIGHUP are passed on to
 # the job, and end the loop.
 set -u
 case " ${1:-} ${2:-} " in "   " | *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
@@ -13,7 +13,14 @@ folder=$1
 shift
 tries=${KEEP_RUNNING_TRIES:-3} first_wait=${KEEP_RUNNING_WAIT:-5}
 say() { echo "keep-running.sh: $*" >&2; }
-newest() { ls -d "$folder"/checkpoint/step-???????? 2>/dev/null | tail -n 1; }
+# Prints the folder of the newest checkpoint, step-NUMBER in a folder of any name (checkpoint.folder).
+newest() {
+    local step name
+    for step in "$folder"/*/step-*; do
+        name=${step##*/step-}
+        case $name in *[!0-9]*) ;; *) echo "$name $step" ;; esac
+    done | sort -n | tail -n 1 | cut -d ' ' -f 2-
+}
 
 job='' pause='' asked='' missed=''
 pass_on() {

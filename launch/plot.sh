@@ -114,7 +114,7 @@ esac
 {
     printf 'set terminal %s\nset output "%s"\n' "$terminal" "$output"
     printf 'set grid linecolor "#dddddd"\nset border 3\nset tics nomirror\nset xlabel "step"\nset key top right\n'
-    printf 'set datafile missing "NaN"\nset xrange [0:*]\nset multiplot layout %d,%d\n' $rows_of_panels $columns_of_panels
+    printf 'set xrange [0:*]\nset multiplot layout %d,%d\n' $rows_of_panels $columns_of_panels
     [ "$legend" = 0 ] || printf 'unset key\n'
     [ -z "$groups" ] || printf 'set format y "%%g"\nset ylabel "%s"\n' "$(echo "$quantities" | tr _ ' ')"
     echo "$groups" | while IFS=: read -r title names; do

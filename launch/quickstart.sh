@@ -104,11 +104,15 @@ newest_checkpoint() {
 
 # configured KEY ARGUMENT...: prints training.KEY, from the command line or from the file.
 configured() {
-    local key=$1 argument value
+    local key=$1 value
     shift
     value=$(sed -n "s/^training:.*[ {]$key: *\([0-9]*\).*/\1/p" configs/quickstart.yaml)
-    for argument in "$@"; do
-        case $argument in --training."$key"=*) value=${argument#*=} ;; esac
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --training."$key"=*) value=${1#*=} ;;
+            --training."$key") value=${2:-} ;;
+        esac
+        shift
     done
     echo "$value"
 }

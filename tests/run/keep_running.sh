@@ -39,6 +39,16 @@ waits=$(sed -n 's/.*starting again in \(.*\) s$/\1/p' "$work/log" | uniq -c | tr
 runs 2 'exit code 2: this would come back' "${job[@]}" --training.seq_len=0
 runs 127 'no-such-program cannot be started' no-such-program
 
+# New checkpoints in another folder, and with steps of nine digits, are new checkpoints.
+cat >"$work/advances.sh" <<'END'
+count=$(ls -d "$1"/other/step-* 2>/dev/null | wc -l)
+[ "$count" -lt 6 ] || exit 0
+mkdir -p "$1/other/step-$((99999998 + count))" "$1/other/step-99999999.rewound"
+exit 3
+END
+rm -rf "$work/run"
+runs 0 'exit code 3 after step-100000001: starting again in 0 s' bash "$work/advances.sh" "$work/run"
+
 # A signal reaches the job, which saves and ends, and the loop ends too.
 rm -rf "$work/run"
 "$keep" "$work/run" "${job[@]}" --training.steps=1000000 >"$work/log" 2>&1 &

@@ -45,6 +45,12 @@ unchanged "multi-node.sh without options"
 launch/multi-node.sh a:2,b:1 --config=x.yaml >"$work/log" 2>&1 && grep -q '^mpirun -np 3 .* --config=x.yaml$' "$work/called" ||
     { cat "$work/log"; fail "multi-node.sh --config=x.yaml"; }
 rm "$work/called"
+# quickstart.sh knows a key that is given in one word and in two.
+(
+    eval "$(sed -n '/^configured()/,/^}/p' launch/quickstart.sh)"
+    cd "$source_folder"
+    [ "$(configured steps --training.steps=7) $(configured steps --optimizer.lr 1 --training.steps 8)" = "7 8" ] && [ "$(configured steps)" -gt 8 ]
+) || fail "quickstart.sh does not know the steps that it is given"
 # Within $(...) bash before 5.2 takes a variable of this name for the word `case`, and does not read the script at all.
 ! grep -nE '\$\(.*for case in' launch/*.sh || fail "bash 5.1 cannot read this"
 
