@@ -37,6 +37,97 @@
         accumulator_store(A, products_at(&a, to, sequence, program_x, head), ROWS, ROWS, ROWS);                        \
     } while (0)
 
+/* The steps of chunk_dplr_products, which use its names. First, if the block is steep, the products inside quarters. */
+#define add_steep_products()                                                                                           \
+    do {                                                                                                               \
+        ADD_STEEP(Aqb, q, b, 0);                                                                                       \
+        ADD_STEEP(Aab, a_row, b, LAG);                                                                                 \
+        if (TWO) {                                                                                                     \
+            ADD_STEEP(Aqk, q, k, 0);                                                                                   \
+            ADD_STEEP(Aak, a_row, k, LAG);                                                                             \
+        }                                                                                                              \
+        DECAYS_OF_ROWS(to_row, from_row, sums, g);                                                                     \
+    } while (0)
+/* Decays q and a from the start of their quarter, and to q~ and a~ from that of the chunk. */
+#define decay_readers()                                                                                                \
+    do {                                                                                                               \
+        EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {                                                                       \
+            const float sees = document[row] == before_document ? 1.0f : 0.0f;                                         \
+            READ_MATRIX(decay, to_row, row, d);                                                                        \
+            READ_MATRIX(decay_before, to_row, row % QUARTER && TWO ? row - 1 : row, d);                                \
+            READ_TILE(query, q, row, d);                                                                               \
+            READ_TILE(reader, a_row, row, d);                                                                          \
+            EACH_LANE(e) {                                                                                             \
+                query[e] *= decay[e];                                                                                  \
+                reader[e] *= TWO && row % QUARTER == 0 ? 1.0f : decay_before[e];                                       \
+            }                                                                                                          \
+            WRITE_READER(query, row, d, before, inside, q_near, q_half, q, sees *a.scale);                             \
+            WRITE_READER(reader, row, d, before, inside, a_near, a_half, a_out, TWO ? sees : -beta[row] * sees);       \
+        }                                                                                                              \
+    } while (0)
+/* Decays b and k to the start of their quarter, or to its end if the block is steep, and to b~ and k~ to the end of the
+ * chunk. */
+#define decay_writers()                                                                                                \
+    do {                                                                                                               \
+        if (steep) {                                                                                                   \
+            sync();                                                                                                    \
+            SUM_GATES_AFTER(g, row, d, sum, ENTRY(from_row, row, d) = DECAY(sum));                                     \
+            sync();                                                                                                    \
+        }                                                                                                              \
+        EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {                                                                       \
+            const float enters = document[row] == last_document ? 1.0f : 0.0f;                                         \
+            READ_MATRIX(factor, from_row, row, d);                                                                     \
+            READ_TILE(b_row, b, row, d);                                                                               \
+            READ_TILE(k_row, k, row, d);                                                                               \
+            WRITE_WRITER(b_row, row, d, factor, steep, inside, after, b_start, b_ahead, b, enters);                    \
+            if (TWO) WRITE_WRITER(k_row, row, d, factor, steep, inside, after, k_start, k_ahead, k, enters);           \
+        }                                                                                                              \
+    } while (0)
+/* Adds the products of rows of different quarters and, if the block is not steep, of the same one. */
+#define add_products()                                                                                                 \
+    do {                                                                                                               \
+        ADD_QUARTER_PRODUCTS(Aqb, q_near, q_half, b_start, b_ahead, steep);                                            \
+        ADD_QUARTER_PRODUCTS(Aab, a_near, a_half, b_start, b_ahead, steep);                                            \
+        if (TWO) {                                                                                                     \
+            ADD_QUARTER_PRODUCTS(Aqk, q_near, q_half, k_start, k_ahead, steep);                                        \
+            ADD_QUARTER_PRODUCTS(Aak, a_near, a_half, k_start, k_ahead, steep);                                        \
+        }                                                                                                              \
+    } while (0)
+/* Computes and stores T and M. */
+#define store_inverse()                                                                                                \
+    do {                                                                                                               \
+        triangular_inverse(inverse, lower);                                                                            \
+        EACH_ROW_VECTOR(i, j, ROWS, ROWS) {                                                                            \
+            READ_MATRIX(x, inverse, i, j);                                                                             \
+            EACH_LANE(e) x[e] = i == j + e ? 0.0f : x[e];                                                              \
+            WRITE_TILE(T, i, j, x);                                                                                    \
+            if (!TWO) {                                                                                                \
+                EACH_LANE(e) x[e] = i == j + e ? 0.0f : beta[i] * ENTRY(inverse, j + e, i);                            \
+                WRITE_TILE(M, i, j, x);                                                                                \
+            }                                                                                                          \
+        }                                                                                                              \
+        sync();                                                                                                        \
+        if (TWO) {                                                                                                     \
+            tile_store(T, products_at(&a, a.inverse, sequence, program_x, head), ROWS, ROWS, ROWS);                    \
+            mma_nn(Aak, T, overlaps);                                                                                  \
+            MAP(Aak, i, j, x, PUT(M, j, i, x));                                                                        \
+            sync();                                                                                                    \
+        }                                                                                                              \
+        tile_store(M, products_at(&a, a.solve, sequence, program_x, head), ROWS, ROWS, ROWS);                          \
+    } while (0)
+/* Computes W = T a~ and stores it in place of a~. */
+#define store_W()                                                                                                      \
+    do {                                                                                                               \
+        for (int64_t block = 0; block * ROWS < a.K; block++) {                                                         \
+            tile_load_block(operand, a.a_decayed, a.K, chunk.rows, head, block);                                       \
+            sync();                                                                                                    \
+            MAP(result, i, d, x, x = AT(operand, i, d));                                                               \
+            mma_nn(result, T, operand);                                                                                \
+            accumulator_store_block(result, a.a_decayed, a.K, chunk.rows, head, block);                                \
+            sync();                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
 /* Computes the products A, T and M, the decayed q, b and k, and W. Program: chunk, sequence and head. */
 WRITERS_KERNEL(chunk_dplr_products) {
     enum { TWO = WRITERS == 2, LAG = TWO };
@@ -121,57 +212,20 @@ WRITERS_KERNEL(chunk_dplr_products) {
         float steepest = 0;
         MAXIMUM(steepest, e, CHUNK_QUARTERS * WIDTH_K, -sums[e]);
         const bool steep = steepest > GATE_LIMIT;
-        if (steep) {
-            ADD_STEEP(Aqb, q, b, 0);
-            ADD_STEEP(Aab, a_row, b, LAG);
-            if (TWO) {
-                ADD_STEEP(Aqk, q, k, 0);
-                ADD_STEEP(Aak, a_row, k, LAG);
-            }
-            DECAYS_OF_ROWS(to_row, from_row, sums, g);
-        }
+        if (steep) add_steep_products();
         EACH_PAIR(n, d, CHUNK_QUARTERS, WIDTH_K) {
             ENTRY(inside, n, d) = DECAY(ENTRY(sums, n, d));
             ENTRY(before, n, d) = DECAY(SUM_BEFORE(sums, n, d));
             ENTRY(after, n, d) = DECAY(SUM_AFTER(sums, n, d));
         }
         sync();
-        EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
-            const float sees = document[row] == before_document ? 1.0f : 0.0f;
-            READ_MATRIX(decay, to_row, row, d);
-            READ_MATRIX(decay_before, to_row, TWO && row % QUARTER ? row - 1 : row, d);
-            READ_TILE(query, q, row, d);
-            READ_TILE(reader, a_row, row, d);
-            EACH_LANE(e) {
-                query[e] *= decay[e];
-                reader[e] *= TWO && row % QUARTER == 0 ? 1.0f : decay_before[e];
-            }
-            WRITE_READER(query, row, d, before, inside, q_near, q_half, q, a.scale * sees);
-            WRITE_READER(reader, row, d, before, inside, a_near, a_half, a_out, TWO ? sees : -beta[row] * sees);
-        }
-        if (steep) {
-            sync();
-            SUM_GATES_AFTER(g, row, d, sum, ENTRY(from_row, row, d) = DECAY(sum));
-            sync();
-        }
-        EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
-            const float enters = document[row] == last_document ? 1.0f : 0.0f;
-            READ_MATRIX(factor, from_row, row, d);
-            READ_TILE(b_row, b, row, d);
-            READ_TILE(k_row, k, row, d);
-            WRITE_WRITER(b_row, row, d, factor, steep, inside, after, b_start, b_ahead, b, enters);
-            if (TWO) WRITE_WRITER(k_row, row, d, factor, steep, inside, after, k_start, k_ahead, k, enters);
-        }
+        decay_readers();
+        decay_writers();
         float *decay = decay_at(&a, sequence, program_x, head, block * WIDTH_K);
         EACH (d, WIDTH_K)
             if (d < cols) decay[d] = stays * DECAY(SUM_ALL(sums, d));
         sync();
-        ADD_QUARTER_PRODUCTS(Aqb, q_near, q_half, b_start, b_ahead, steep);
-        ADD_QUARTER_PRODUCTS(Aab, a_near, a_half, b_start, b_ahead, steep);
-        if (TWO) {
-            ADD_QUARTER_PRODUCTS(Aqk, q_near, q_half, k_start, k_ahead, steep);
-            ADD_QUARTER_PRODUCTS(Aak, a_near, a_half, k_start, k_ahead, steep);
-        }
+        add_products();
         tile_store_block(q, a.q_decayed, a.K, chunk.rows, head, block);
         tile_store_block(a_out, a.a_decayed, a.K, chunk.rows, head, block);
         tile_store_block(b, a.b_decayed, a.K, chunk.rows, head, block);
@@ -184,30 +238,6 @@ WRITERS_KERNEL(chunk_dplr_products) {
         STORE_OF_QUERIES(Aqk, diagonal_k, a.products[1]);
         MAP_INTO(overlaps, Aak, i, j, x, x = (j < i) & (document[i] == document[j]) ? x : 0.0f);
     }
-    triangular_inverse(inverse, lower);
-    EACH_ROW_VECTOR(i, j, ROWS, ROWS) {
-        READ_MATRIX(x, inverse, i, j);
-        EACH_LANE(e) x[e] = i == j + e ? 0.0f : x[e];
-        WRITE_TILE(T, i, j, x);
-        if (!TWO) {
-            EACH_LANE(e) x[e] = i == j + e ? 0.0f : beta[i] * ENTRY(inverse, j + e, i);
-            WRITE_TILE(M, i, j, x);
-        }
-    }
-    sync();
-    if (TWO) {
-        tile_store(T, products_at(&a, a.inverse, sequence, program_x, head), ROWS, ROWS, ROWS);
-        mma_nn(Aak, T, overlaps);
-        MAP(Aak, i, j, x, PUT(M, j, i, x));
-        sync();
-    }
-    tile_store(M, products_at(&a, a.solve, sequence, program_x, head), ROWS, ROWS, ROWS);
-    for (int64_t block = 0; block * ROWS < a.K; block++) {
-        tile_load_block(operand, a.a_decayed, a.K, chunk.rows, head, block);
-        sync();
-        MAP(result, i, d, x, x = AT(operand, i, d));
-        mma_nn(result, T, operand);
-        accumulator_store_block(result, a.a_decayed, a.K, chunk.rows, head, block);
-        sync();
-    }
+    store_inverse();
+    store_W();
 }
