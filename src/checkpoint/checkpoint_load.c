@@ -45,8 +45,8 @@ static void close_checkpoint(OpenCheckpoint *checkpoint) {
     *checkpoint = (OpenCheckpoint){0};
 }
 
-/* Verifies the CRCs of the small files, except the index, which is verified with its tensors. Loading does not read
- * some of them: if one of these was edited, that is only a warning for a load. */
+/* Verifies the CRCs of the small files, except the index, which is verified with its tensors. Loading
+ * needs config.json alone, so it only warns if another of them was changed. */
 static Verdict check_texts(const OpenCheckpoint *checkpoint, bool loading) {
     const char *name;
     json_t *value;

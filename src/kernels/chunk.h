@@ -1,4 +1,4 @@
-/* Code that kernels share which take a sequence in chunks of CHUNK_ROWS rows, above all those of recurrences. */
+/* Code shared by kernels that take a sequence in chunks of CHUNK_ROWS rows. */
 #ifndef FLAME_KERNELS_CHUNK_H
 #define FLAME_KERNELS_CHUNK_H
 

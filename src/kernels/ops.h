@@ -133,8 +133,8 @@ Tensor *gated_skip(Tape *tape, Tensor *y, Tensor *x, Tensor *D, Tensor *gate);
 Tensor *output_correction(Tape *tape, Tensor *q, Tensor *k, Tensor *D, Tensor *decay);
 /* The keys of RWKV-7's state update (arXiv 2503.14456). x is the projected key, rate the in-context learning rate in
  * (0, 1); scale and mix are [1, cols]. With n = x scale / sqrt(sum((x scale)^2) + eps) per head of head_dim columns:
- * out[0] = x (1 + (rate - 1) mix) is the key written, out[1] = -n reads what is to be erased, and out[2] = n rate is
- * where it is erased. */
+ * out[0] = x (1 + (rate - 1) mix) is the key written, out[1] = -n is the key that reads what is erased, and out[2] =
+ * n rate the key with which it is erased. */
 void rwkv7_keys(Tape *tape, Tensor *x, Tensor *rate, Tensor *scale, Tensor *mix, int64_t head_dim, float eps,
                 Tensor *out[3]);
 /* o + (sum of q u k over each head's columns) v: what a token reads of itself, for a state that holds only the tokens
@@ -369,7 +369,7 @@ Tensor *chunk_dplr(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *a, Tenso
                    float scale, Tensor *initial, Tensor **final);
 /* Kimi Delta Attention (arXiv 2510.26692): S <- diag(e^g_t) S_{t-1}, S_t = S + beta_t k_t (v_t - k_t S)^T, o_t =
  * K^(-1/2) q_t S_t, per head. As chunk_dplr, with beta [N, heads] fp32; where beta is below 1e-15 its gradient is given
- * as 0. Keys are expected normed: |k| <= 1. In recurrences/chunk_dplr. */
+ * as 0. Keys are expected to be normalized: |k| <= 1. In recurrences/chunk_dplr. */
 Tensor *chunk_kda(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, Tensor *g, int64_t heads, Tensor *initial,
                   Tensor **final);
 

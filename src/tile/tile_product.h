@@ -152,7 +152,7 @@ DEVICE void block_mma(float *d, int all_rows, int all_cols, int row, int col, in
                            b_transposed, with_rest);                                                                   \
     } while (0)
 #if defined(TILE_ELEMENT_F32)
-/* Of a row of p a lane has a quarter of the columns; its three neighbours have the others. */
+/* A lane holds a quarter of the columns of each of its rows of p, and the three lanes beside it hold the others. */
 DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,
                                bool b_transposed, bool with_rest) {
     (void)with_rest; /* nothing is rounded */
@@ -222,6 +222,6 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
     mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride,            \
         b##_transposed, false)
 #define accumulator_operand_mma(accumulator, p, b)    MMA_OF_ACCUMULATOR(accumulator, p, b, b##_transposed, false)
-#define accumulator_operand_mma_tn(accumulator, p, b) ((void)(b)) /* not here */
+#define accumulator_operand_mma_tn(accumulator, p, b) ((void)(b)) /* for CPUs */
 
 #endif

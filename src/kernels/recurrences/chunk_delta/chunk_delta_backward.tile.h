@@ -34,7 +34,7 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     ACCUMULATOR(A, ROWS, ROWS);
     ACCUMULATOR(before, ROWS, ROWS); /* M of the row before */
     ACCUMULATOR(dr, ROWS, WIDTH);    /* R' */
-    ACCUMULATOR(dots, ROWS, WIDTH);  /* R' v, its sum over the rows to come */
+    ACCUMULATOR(dots, ROWS, WIDTH);  /* R' v, to be summed over each row at the end */
     const int64_t sequence = program_y / a.v_heads, head = program_y % a.v_heads;
     const int64_t at = products_offset(&a, sequence, program_x, head);
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_x);

@@ -49,7 +49,7 @@ DEVICE DeltaChunk delta_chunk_at(const ChunkDeltaArguments *a, int64_t sequence,
     return whole;
 }
 
-/* Offsets of what a (sequence, chunk, value head) has: 64 x 64 entries, the state, the vectors of a GATES_ number. */
+/* For a (sequence, chunk, value head): the offsets of 64 x 64 products and of the state, and one of the gates' rows. */
 DEVICE int64_t products_offset(const ChunkDeltaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     return chunk_offset(a->chunks, a->v_heads, sequence, index, head, ROWS * ROWS);
 }

@@ -1,12 +1,12 @@
 /* The walk on a GPU for up to COLS_K key columns. Over the whole sequence a program holds WIDTH columns of V of the
  * state, with all of K, in registers. All accumulators are transposed, so that what a product leaves in a warp's
- * registers is the left operand of the warp's next product; warps then only share loads. Program: sequence and value
- * head, block of V. chunk_delta_walk.tile.h includes this for each COLS_K. */
+ * registers is the left operand of the warp's next product; warps then share nothing but loads. Program: sequence and
+ * value head, block of V. chunk_delta_walk.tile.h includes this for each COLS_K. */
 
 /* Computes o and the final states; for backward also U and the states before each chunk. */
 HELD_KERNEL(chunk_delta_output) {
     TILE(keys, 2 * ROWS, COLS_K);  /* k, then q below it */
-    TILE(values, 2 * ROWS, WIDTH); /* one half: v, then o; other half: the next chunk's v; they take turns */
+    TILE(values, 2 * ROWS, WIDTH); /* v, then o; in the other half the next chunk's v; the halves alternate */
     TILE(kept_u, ROWS, WIDTH);
     TILE(T, ROWS, ROWS);
     TILE(P, ROWS, ROWS);
@@ -73,7 +73,7 @@ HELD_KERNEL(chunk_delta_output) {
 /* Computes U and the states before each chunk, transposed. */
 HELD_KERNEL(chunk_delta_state) {
     TILE(k, ROWS, COLS_K);
-    TILE(values, 2 * ROWS, WIDTH); /* one half: v, then U; other half: the next chunk's v; they take turns */
+    TILE(values, 2 * ROWS, WIDTH); /* v, then U; in the other half the next chunk's v; the halves alternate */
     TILE(T, ROWS, ROWS);
     MATRIX(gates, 2 * GATES, ROWS);
     ACCUMULATOR(state, WIDTH, COLS_K);
@@ -122,7 +122,7 @@ HELD_KERNEL(chunk_delta_state) {
 HELD_KERNEL(chunk_delta_dstate) {
     TILE(k, ROWS, COLS_K);
     TILE(q, ROWS, COLS_K);
-    TILE(values, 2 * ROWS, WIDTH); /* one half: o'; other half: R', then the next chunk's o'; they take turns */
+    TILE(values, 2 * ROWS, WIDTH); /* o'; in the other half R', then the next chunk's o'; the halves alternate */
     TILE(T, ROWS, ROWS);
     TILE(P, ROWS, ROWS);
     MATRIX(gate, GATES, ROWS);

@@ -192,9 +192,8 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
 
 /* u = T x (with accumulator_mma_nt) or T^T x (accumulator_mma_nn) of transposed accumulators; T lacks its diagonal. As
  * in mma_with_rest the product is also with the rest of x, except that 256 key columns leave no registers for it. U and
- * the states get the same bits in chunk_delta_output, which keeps them, and in chunk_delta_state, which makes them
- * again.
- */
+ * the states have the same bits in chunk_delta_output, which stores them, and in chunk_delta_state, which recomputes
+ * them. */
 #define apply_inverse(product, u, T, x)                                                                                \
     do {                                                                                                               \
         MAP(u, j_, i_, u_, u_ = PEER(x, j_, i_));                                                                      \
@@ -204,8 +203,8 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
             product(u, x, T);                                                                                          \
     } while (0)
 
-/* With 256 key columns chunk_delta_output has no register to spare. With this type for its numbers, and 32 bits for the
- * index of its chunk, it does not spill. */
+/* With 256 key columns chunk_delta_output needs all registers. It does not spill as long as its numbers have this type
+ * and the index of its chunk has 32 bits. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 typedef int HeldNumber;
 #else

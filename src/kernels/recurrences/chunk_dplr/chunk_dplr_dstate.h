@@ -6,7 +6,7 @@ DSTATE_KERNEL(chunk_dplr_dstate) {
     TILE(b, ROWS, COLS_K);
     TILE(q, ROWS, COLS_K);
     TILE(W, ROWS, COLS_K);
-    TILE(values, 2 * ROWS, WIDTH_V); /* one half: o'; other half: U', then the next chunk's o'; they take turns */
+    TILE(values, 2 * ROWS, WIDTH_V); /* o'; in the other half U', then the next chunk's o'; the halves alternate */
     TILE(A, ROWS, ROWS);
     MATRIX(decay, 1, COLS_K);
     ACCUMULATOR(dstate, WIDTH_V, COLS_K);

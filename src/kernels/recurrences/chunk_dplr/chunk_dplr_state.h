@@ -4,7 +4,7 @@
 STATE_KERNEL(chunk_dplr_state) {
     enum { TWO = WRITERS == 2 };
     TILE(by_k, (1 + WRITERS) * ROWS, COLS_K); /* W, b~, k~ */
-    TILE(values, 2 * ROWS, WIDTH_V);          /* v, and the next chunk's v; the halves take turns */
+    TILE(values, 2 * ROWS, WIDTH_V);          /* v; in the other half the next chunk's v; the halves alternate */
     TILE(M, ROWS, ROWS);                      /* M^T */
     TILE(U, ROWS, WIDTH_V);
     MATRIX(decays, 2, COLS_K);

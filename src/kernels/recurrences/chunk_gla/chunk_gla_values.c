@@ -118,7 +118,7 @@ static void chunk_gla_values_backward(Node *node) {
     device->launch(KERNEL_chunk_gla_dstate, type, chunk_gla_grid_of_states(B, &arguments), &arguments);
     device->launch(KERNEL_chunk_gla_dv, type, (Grid){blocks_v, arguments.chunks, kv_heads}, &arguments);
     device->launch(KERNEL_chunk_gla_output, type, (Grid){blocks_v, arguments.chunks, heads}, &arguments);
-    arguments.dq = arguments.q_decayed; /* gets o again, which nobody needs, nor from here on q_decayed */
+    arguments.dq = arguments.q_decayed; /* o again; neither is needed from here on */
     device->launch(KERNEL_chunk_gla_dqkg, type, (Grid){blocks_k, arguments.chunks, kv_heads}, &arguments);
 }
 

@@ -9,14 +9,14 @@
 enum {
     CHUNK_SIMPLE_GLA_K = 64, /* the widths of the blocks of K and of V that a program works on */
     CHUNK_SIMPLE_GLA_V = 64,
-    CHUNK_SIMPLE_GLA_STATE_K = 128, /* of K where the state is carried: each block of K reads the values again */
-    CHUNK_SIMPLE_GLA_PARTS = 5,     /* of the gates' gradients, besides two for each block of K */
-    CHUNK_SIMPLE_GLA_HEADS = 32,    /* that one program makes decays of, or gradients of gates */
+    CHUNK_SIMPLE_GLA_STATE_K = 128, /* width of K where the state is carried: each block of K reads v again */
+    CHUNK_SIMPLE_GLA_PARTS = 5,     /* parts of the gates' gradients, besides two for each block of K */
+    CHUNK_SIMPLE_GLA_HEADS = 32,    /* heads of a program that computes decays or gates' gradients */
     CHUNK_SIMPLE_GLA_DECAYS = 64    /* heads with a constant decay, at most */
 };
 
-/* A span is the number of chunks for which a state is stored once: more than one on a GPU, where the cost of states is
- * that of memory. */
+/* The number of chunks of a span. A state is stored once for each span: for two chunks on a GPU, where storing and
+ * loading it is what costs time. */
 #define CHUNK_SIMPLE_GLA_SPAN(gpu) ((gpu) ? 2 : 1)
 /* Rows of decays of a chunk and head. */
 #define CHUNK_SIMPLE_GLA_DECAY_ROWS(gpu) ((gpu) ? 4 : 5)
@@ -95,8 +95,8 @@ DEVICE float *parts_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64
 DEVICE float *reads_of(float *parts, int64_t k) { return parts + (PARTS + 2 * k) * ROWS; }
 DEVICE float *writes_of(float *parts, int64_t k) { return reads_of(parts, k) + ROWS; }
 
-/* What chunk_simple_gla_decays has of token i of a chunk when it stores M's rows: the sum of the logarithms up to i or,
- * on the CPU, M_ri for the last row r of the first half; e^g, e^s, and s by the logarithm to base 2. */
+/* The numbers of token i of a chunk from which the rows of M are stored: the sum of the logarithms up to i or, on the
+ * CPU, M_ri for the last row r of the first half; e^g; e^s; and s times log2(e). */
 typedef struct TokenDecays {
     float of_m, step, start, scale;
 } TokenDecays;
@@ -118,7 +118,7 @@ DEVICE void store_of_m(float *decays, int64_t i, TokenDecays token) {
 #endif
 enum { OF_M = UPTO }; /* rows of M */
 TILE_ASSERT((int)DECAYS == CHUNK_SIMPLE_GLA_DECAY_ROWS(ON_GPU), "the host reserves another number of rows");
-#define LEAST_LOG (-150.0f) /* of a step, after which nothing is left; sums of 64 are exact to 1e-3 at worst */
+#define LEAST_LOG (-150.0f) /* of a step: 2^-150 is 0 in fp32. A sum of 64 is exact to 1e-3 or better */
 DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     return a->decays + chunk_offset(a->chunks, a->heads, sequence, index, head, DECAYS * ROWS);
 }
@@ -161,7 +161,7 @@ DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int6
 #endif
 
 /* Loads the product of two chunks from memory to the tile, each entry times `factor`, an expression of i and j. It does
- * so half by half, because registers are few. */
+ * so half by half, to save registers. */
 #define TILE_OF_CROSSING(weights, part, from, i, j, factor)                                                            \
     for (int half_ = 0; half_ < 2; half_++) {                                                                          \
         TILE_VIEW(rows_, weights, half_ *HALF, 0, HALF, ROWS);                                                         \

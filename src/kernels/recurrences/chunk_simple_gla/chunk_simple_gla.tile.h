@@ -96,8 +96,8 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
     }
 }
 
-/* P, left out above the diagonal in part, and (program_z 1) the crossing one. Program: chunk, sequence and query head.
- */
+/* Computes P, without some of the entries above the diagonal, and (program_z 1) the product of a span's second chunk
+ * with its first. Program: chunk, sequence and query head. */
 KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(k, ROWS, WIDTH_K);
@@ -262,7 +262,7 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
 KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
     TILE(values, 2 * ROWS, WIDTH_V);
     TILE(gradients, 2 * ROWS, WIDTH_V);
-    MATRIX(decays, 2 * OF_M, ROWS); /* or u of the chunk and w of the chunk before */
+    MATRIX(decays, 2 * OF_M, ROWS); /* rows of M, or u of the chunk and w of the chunk before */
     VECTOR(of_rows, ROWS);
     MATRIX(of_columns, ROWS / 16, ROWS);
     VECTOR(diagonal, ROWS);
@@ -275,7 +275,7 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
     const Rows rows = rows_of_chunk(a.T, ROWS, sequence, index);
     const Rows value_rows = rows_of_chunk(a.T, ROWS, sequence, index - crosses);
     const int64_t products = products_offset(&a, sequence, index, q_head);
-    const float *P = (crosses ? a.crossing : a.products) + products; /* read again for each head: registers are few */
+    const float *P = (crosses ? a.crossing : a.products) + products; /* read again for each head to save registers */
     int head = q_head * group, block = 0, used_head = head, used_block = 0;
     accumulator_zero(dP);
     for (int load = 0; load <= group * blocks; load++) {

@@ -30,7 +30,7 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     const int other = follows(index) ? index - 1 : index + 1; /* chunk of the span, if it is a pair */
     const Rows rows = rows_of_chunk(a.T, ROWS, sequence, index);
     const Rows other_rows = rows_of_chunk(a.T, ROWS, sequence, paired ? other : index);
-    float through = 0; /* S S_next' of a head; counts for every row, as a read by the span's last one does */
+    float through = 0; /* S S_next' of a head: part of g' of every row, as what the span's last row reads */
     tile_load_block(own, of_q ? a.q : a.k, a.K, rows, of_q ? first : k_head, program_x);
     accumulator_zero(gradient);
     for (int q_head = first; q_head < first + count; q_head++) {
@@ -67,8 +67,7 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
             if (passes) tile_dot(through, S, dS);
             used_block = used_block + 1 < blocks ? used_block + 1 : 0;
             if (used_block > 0) continue;
-            /* The state also decays over the span's other chunk if that comes before a reading chunk or after a writing
-             * one. */
+            /* The state also decays over the span's other chunk if that chunk comes before q's or after k's. */
             const float passed = paired && of_q == follows(index) ? ENTRY(decay, 2, ROWS - 1) : 1.0f;
             const float scale = of_q ? a.scale * passed : passed;
             MAP(of_head, i, d, x, x *= scale * ENTRY(decay, !of_q, i); PEER(gradient, i, d) += x; x *= AT(own, i, d));

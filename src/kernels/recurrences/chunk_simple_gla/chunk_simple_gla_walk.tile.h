@@ -1,6 +1,6 @@
 /* The walks of chunk_simple_gla over the chunks of a sequence, which carry the state or its gradient; equations in
- * chunk_simple_gla.tile.h. Registers are so few that all programs of 32 heads of 64 values run at once, where shared
- * memory has room for as many. */
+ * chunk_simple_gla.tile.h. They use so few registers that all programs of 32 heads of 64 value columns run at the same
+ * time, if shared memory has room for them. */
 #if defined(TILE_ELEMENT_F32) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900)
 #define TILE_PROGRAMS 2
 #else
@@ -9,7 +9,7 @@
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
 
-/* The half of a tile or matrix for two chunks that chunk `index` has: a walk loads the next one while it uses one. */
+/* Chunk `index`'s half of a tile or matrix for two chunks: a walk loads the next chunk while it uses one. */
 #define CHUNK_TILE(name, tile, index)     TILE_VIEW(name, tile, (index) % 2 * ROWS, 0, ROWS, tile##_cols)
 #define CHUNK_DECAYS(name, matrix, index) MATRIX_VIEW(name, matrix, (index) % 2 * DECAYS, 0, DECAYS, ROWS)
 
@@ -24,7 +24,7 @@ KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
     const int first_k = (int)program_y * STATE_K, first_v = (int)program_z * WIDTH_V;
     const int cols_k = (int)a.K - first_k, cols_v = (int)a.V - first_v;
     const int64_t row = program_x * a.K + first_k, col = first_v;
-    const int count = a.final ? (int)a.chunks : ((int)a.chunks - 1) / SPAN * SPAN; /* chunks that S takes in */
+    const int count = a.final ? (int)a.chunks : ((int)a.chunks - 1) / SPAN * SPAN; /* chunks that are added to S */
     accumulator_zero(S);
     if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
     for (int load = 0; load <= count; load++) {
@@ -49,7 +49,7 @@ KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
         CHUNK_TILE(k, keys, index);
         CHUNK_TILE(v, values, index);
         CHUNK_DECAYS(decay, decays, index);
-        if (ON_GPU) /* v has fewer columns */
+        if (ON_GPU) /* v, which has fewer columns than k */
             EACH_TILE_STAGED(v, j, d, x, x *= ENTRY(decay, AFTER, j));
         else
             EACH_TILE_STAGED(k, j, d, x, x *= ENTRY(decay, AFTER, j));
@@ -75,7 +75,7 @@ KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
     const int cols_k = (int)a.K - first_k, cols_v = (int)a.V - first_v;
     const int64_t row = program_x * a.K + first_k, col = first_v;
     const int chunks = (int)a.chunks, first_span = chunks < SPAN ? chunks : SPAN;
-    const int end = a.dinitial ? 0 : first_span; /* the last chunk that dS takes in, walking down */
+    const int end = a.dinitial ? 0 : first_span; /* the chunk that is added to dS last */
     accumulator_zero(dS);
     if (a.dfinal) accumulator_load(dS, a.dfinal + row * a.V + col, a.V, cols_k, cols_v);
     for (int load = chunks - 1; load >= end - 1; load--) {
@@ -100,7 +100,7 @@ KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
         CHUNK_TILE(q, queries, index);
         CHUNK_TILE(dO, gradients, index);
         CHUNK_DECAYS(decay, decays, index);
-        if (ON_GPU) /* o' has fewer columns */
+        if (ON_GPU) /* o', which has fewer columns than q */
             EACH_TILE_STAGED(dO, i, d, x, x *= a.scale * ENTRY(decay, UPTO, i));
         else
             EACH_TILE_STAGED(q, i, d, x, x *= a.scale * ENTRY(decay, UPTO, i));

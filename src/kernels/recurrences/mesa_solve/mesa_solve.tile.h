@@ -9,7 +9,7 @@
  *
  * computed in this order, because registers have no room for A = (P k^T) * M once P is rounded for the product with H.
  *
- * The damping is fla's. It matters: near a squared residual of `damping` the iteration slows down.
+ * The damping is that of fla. It has an effect: the iteration slows down where the squared residual is near `damping`.
  *
  * Operands are rounded to elements in each product. This costs little: the iteration corrects the errors of P, and the
  * error of H_t is one part in 2^9, as in every op that stores states as elements.

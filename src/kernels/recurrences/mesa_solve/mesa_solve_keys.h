@@ -2,7 +2,7 @@
 
 MESA_KERNEL(mesa_solve) {
     TILE(H, COLS_K, COLS_K);
-    TILE(k, ROWS, COLS_K);          /* k; first that of the chunk before, in the end `solved` */
+    TILE(k, ROWS, COLS_K);          /* first k of the chunk before, then k, in the end `solved` */
     PADDED_MATRIX(x, ROWS, COLS_K); /* in memory, because registers have room for only three of these */
     PADDED_MATRIX(M, ROWS, ROWS);
     MATRIX(decays, DECAYS, ROWS);

@@ -1,4 +1,4 @@
-/* Which part and columns a program of selective_scan has, and the states that it loads and stores; equations in
+/* The part and the columns of a program of selective_scan, and the loads and stores of its states; equations in
  * selective_scan.h. */
 #ifndef FLAME_KERNELS_RECURRENCES_SELECTIVE_SCAN_SELECTIVE_SCAN_PART_H
 #define FLAME_KERNELS_RECURRENCES_SELECTIVE_SCAN_SELECTIVE_SCAN_PART_H
@@ -33,7 +33,7 @@ DEVICE void fill_begins(float *begins, const SelectiveScanArguments *a, int64_t 
     EACH (t, count) begins[t] = (chunk > 0 || t > 0) && segment[t] != segment[t - 1] ? 1.0f : 0.0f;
 }
 
-/* Whether the state before part `index` lasts until its end: no document begins in it. */
+/* Whether the state before part `index` still counts after it, because no document begins in the part. */
 DEVICE bool state_crosses(const SelectiveScanArguments *a, int64_t sequence, int64_t index) {
     const int64_t start = sequence * a->T, first = start + index * a->part_chunks * ROWS;
     const int64_t end = end_of_program(first, start + a->T, a->part_chunks * ROWS);
@@ -58,7 +58,7 @@ DEVICE void fill_bias(float *bias, const SelectiveScanArguments *a, ScanPart par
     EACH_COLUMN (c) COLUMN_VALUE(bias, 0, c) = c < part.cols ? to_float(from[c]) : 0.0f;
 }
 
-/* Loads the block's states of matrix `matrix`, with 0 beyond the last column; and stores them. */
+/* Load the block's states of matrix `matrix`, with 0 beyond the last column, and store them. */
 DEVICE void load_states(float *h, const float *from, const SelectiveScanArguments *a, ScanPart part, int64_t matrix,
                         int64_t block) {
     from += scan_entry(a, matrix, block * BLOCK, part.first_col);
@@ -91,7 +91,7 @@ DEVICE void store_outer_states(const float *h, float *to, int64_t stride, const 
         to[at + c * stride + n] = COLUMN_VALUE(h, n, c);
 }
 
-/* Takes the state h through part `other`. */
+/* Advances the state h over part `other`. */
 DEVICE void cross_part(float *h, const float *rate, const SelectiveScanArguments *a, ScanPart part, int64_t other,
                        int64_t block) {
     const int64_t matrix = part.sequence * a->parts + other;

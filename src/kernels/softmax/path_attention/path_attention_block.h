@@ -17,8 +17,8 @@
  * blocks is f_i + p + e_j: f_i is the sum from the start of i's block up to i, e_j that from after j to the end of j's
  * block, and p that over all blocks between.
  *
- * Documents need nothing but the mask: no H of another document is between two tokens of a document, and pairs of two
- * documents are left out of the softmax. */
+ * Documents: pairs of tokens of different documents are masked, and between two tokens of one document there is no H of
+ * another. */
 #ifndef FLAME_KERNELS_SOFTMAX_PATH_ATTENTION_PATH_ATTENTION_BLOCK_H
 #define FLAME_KERNELS_SOFTMAX_PATH_ATTENTION_PATH_ATTENTION_BLOCK_H
 
