@@ -39,6 +39,14 @@ DEVICE int64_t entry_of_head(Heads heads, int64_t width, int64_t row, int64_t he
 #define walk_blocks(name, tile, x, y, width, row, head, aligned)                                                       \
     TILES_WALK(name, tile, (const element *)(x).data, entry_of_head(x, width, row, head, 0), (x).stride,               \
                (const element *)(y).data, entry_of_head(y, width, row, head, 0), (y).stride, width, aligned)
+/* Loads the next tiles of a walk, of which `rows` rows are left, to one of the two stages of x and y: to their upper or
+ * their lower half. */
+#define load_stage(x, y, stage, walk, rows)                                                                            \
+    do {                                                                                                               \
+        TILE_VIEW(x_, x, (stage) * (x##_rows / 2), 0, x##_rows / 2, x##_cols);                                         \
+        TILE_VIEW(y_, y, (stage) * (y##_rows / 2), 0, y##_rows / 2, y##_cols);                                         \
+        walk_load(x_, y_, walk, rows);                                                                                 \
+    } while (0)
 #define LOAD_BLOCK(load, entry, tile, heads, width, rows, head, block)                                                 \
     load(tile, (const entry *)(heads).data + entry_of_head(heads, width, (rows).first, head, (block)*tile##_cols),     \
          (heads).stride, (rows).count, (width) - (block)*tile##_cols)
@@ -61,6 +69,11 @@ DEVICE int64_t entry_of_head(Heads heads, int64_t width, int64_t row, int64_t he
 
 static inline Heads heads_of(const Tensor *tensor) { return (Heads){tensor->data, tensor->stride}; }
 static inline Heads heads_of_gradient(const Tensor *tensor) { return (Heads){tensor->gradient, tensor->stride}; }
+/* Whether every row of every head begins and ends at a multiple of 16 bytes. */
+static inline bool heads_aligned(Heads heads, int64_t head_dim, DType type) {
+    const uint64_t bytes = dtype_size(type);
+    return ((uintptr_t)heads.data | (uint64_t)heads.stride * bytes | (uint64_t)head_dim * bytes) % 16 == 0;
+}
 #endif
 
 #endif

@@ -75,7 +75,7 @@ Tensor *rms_norm_plain(Tape *tape, Tensor *x, int64_t cols, float eps);
 Tensor *normalise(Tape *tape, Tensor *x, Tensor *z, Tensor *m, float eps);
 
 /* Rotates each pair (x[d], x[d + head_dim/2]) of a head by position * theta^(-2d/head_dim), with positions from the
- * batch. */
+ * batch. head_dim is even and at most 512. */
 Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);
 /* x + [sin(position f), cos(position f)], f_i = 10000^(-i / (cols/2 - 1)), with positions from the batch. x has at most
  * 512 columns. */
@@ -83,7 +83,8 @@ Tensor *sinusoid(Tape *tape, Tensor *x);
 /* A table of the positions p = 0 .. rows - 1 as [sin(p f), cos(p f)], f_i = theta^(-2i/cols): [rows, cols]. */
 Tensor *sinusoid_table(Tape *tape, int64_t rows, int64_t cols, float theta);
 /* Linearized relative positional encoding (arXiv 2307.09270) with learned frequencies theta [heads, D], positions from
- * the batch: for each head y = [x cos(position * theta), x sin(position * theta)], [N, heads*D] -> [N, heads*2D]. */
+ * the batch: for each head y = [x cos(position * theta), x sin(position * theta)], [N, heads*D] -> [N, heads*2D]. D is
+ * at most PROGRAM_COLS. */
 Tensor *lrpe(Tape *tape, Tensor *x, Tensor *theta);
 /* (x + x_bias) * (y + y_bias); the biases have one head's width and are the same for all heads. */
 Tensor *biased_product(Tape *tape, Tensor *x, Tensor *x_bias, Tensor *y, Tensor *y_bias);
@@ -138,7 +139,8 @@ Tensor *output_correction(Tape *tape, Tensor *q, Tensor *k, Tensor *D, Tensor *d
 void rwkv7_keys(Tape *tape, Tensor *x, Tensor *rate, Tensor *scale, Tensor *mix, int64_t head_dim, float eps,
                 Tensor *out[3]);
 /* o + (sum of q u k over each head's columns) v: what a token reads of itself, for a state that holds only the tokens
- * before it (RWKV's bonus, arXiv 2404.05892). q, k [N, heads*K], o, v [N, heads*V], u [heads, K]. */
+ * before it (RWKV's bonus, arXiv 2404.05892). q, k [N, heads*K], o, v [N, heads*V], u [heads, K]; K and V are at most
+ * PROGRAM_COLS. */
 Tensor *current_token(Tape *tape, Tensor *o, Tensor *q, Tensor *k, Tensor *v, Tensor *u, int64_t heads);
 /* max(log sigmoid(x + bias) / normalizer, clamp_min): a log decay, always fp32. bias [1, cols] or NULL; clamp_min =
  * -INFINITY: no limit. */
@@ -162,7 +164,8 @@ typedef struct AttentionShape {
     int64_t window;          /* a query sees the last `window` tokens, itself included; 0: all */
 } AttentionShape;
 /* Causal softmax attention within documents, scale 1/sqrt(head size). q [N, heads*D], k v [N, kv_heads*D] -> [N,
- * heads*D]. */
+ * heads*D]; D is at most 256. On a CPU the sums for the gradient of q are divided by B and kv_heads, on which its last
+ * bits depend. */
 Tensor *attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, AttentionShape shape);
 /* The same with forget gates (arXiv 2503.02130): the score of query i and key j has the sum of the log gates g of the
  * tokens j + 1 .. i. g [N, heads] fp32; no window. In softmax/attention. */
@@ -237,8 +240,8 @@ Tensor *max_plus_product(Tape *tape, Tensor *x, Tensor *w);
 Tensor *tropical_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, int64_t heads);
 
 /* Values minus what the earlier ones predict (DeltaFormer, arXiv 2505.19488): u_i = v_i - beta_i sum over the
- * document's j < i of softmax_j(q_i k_j / sqrt(D)) u_j, per head. q, k, v [N, heads*D], beta [N, heads] -> u [N,
- * heads*D]. */
+ * document's j < i of softmax_j(q_i k_j / sqrt(D)) u_j, per head. q, k, v [N, heads*D], beta [N, heads] of q's type ->
+ * u [N, heads*D]; D is at most 256. */
 Tensor *delta_values(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, int64_t heads);
 
 typedef struct ChunkGlaShape {

@@ -18,6 +18,9 @@ enum { PARTIAL_ROWS = 32, SUM_PROGRAMS = 528 };
  * program's sums (COLUMNS) have room for 4 times as many columns. */
 enum { WARP_COLS = 2048, PROGRAM_COLS = 4 * WARP_COLS };
 
+HOST_AND_DEVICE int64_t lesser_index(int64_t x, int64_t y) { return x < y ? x : y; }
+HOST_AND_DEVICE int64_t larger_index(int64_t x, int64_t y) { return x > y ? x : y; }
+
 HOST_AND_DEVICE int64_t blocks_of(int64_t count, int64_t per_block) { return (count + per_block - 1) / per_block; }
 
 HOST_AND_DEVICE int64_t rows_per_sum(int64_t rows) {

@@ -2,11 +2,6 @@
 
 #include <math.h>
 
-static bool heads_aligned(Heads heads, int64_t head_dim, DType type) {
-    const uint64_t bytes = dtype_size(type);
-    return ((uintptr_t)heads.data | (uint64_t)heads.stride * bytes | (uint64_t)head_dim * bytes) % 16 == 0;
-}
-
 GroupedArguments grouped_arguments(const Node *node, int64_t heads, int64_t kv_heads) {
     const Tensor *q = node->in[0], *out = node->out[0], k = node_joined(node, 1), v = node_joined(node, 2);
     const int64_t head_dim = q->cols / heads;

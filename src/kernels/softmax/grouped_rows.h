@@ -93,14 +93,6 @@ DEVICE int64_t sums_of_rows_at(const GroupedArguments *a, int64_t sequence, int6
         }                                                                                                              \
     } while (0)
 
-/* Loads the next tiles of a walk down k and v, of which `rows` rows are left, to one of their two stages. */
-#define load_stage(k, v, stage, walk, rows)                                                                            \
-    do {                                                                                                               \
-        TILE_VIEW(k_, k, (stage)*GROUPED_TILE, 0, GROUPED_TILE, k##_cols);                                             \
-        TILE_VIEW(v_, v, (stage)*GROUPED_TILE, 0, GROUPED_TILE, v##_cols);                                             \
-        walk_load(k_, v_, walk, rows);                                                                                 \
-    } while (0)
-
 /* delta = the sum over the head's columns of out * its gradient, for a program's tokens of a sequence, from t0 on. */
 DEVICE void grouped_delta(const GroupedArguments *a, int64_t sequence, int64_t kv_head, int64_t t0) {
     const GroupedRows rows = grouped_rows(a, sequence, kv_head, t0 * a->group);

@@ -1,6 +1,6 @@
 /* Comba (Hu et al. 2025, arXiv 2506.02475), as in fla's Comba:
  *
- *   q, k, v = silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))
+ *   q, k, v = silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))         no conv without use_short_conv
  *   p = sigmoid(decay) k,  q <- q - D p                                    decay and D per head
  *   beta = sigmoid(x Wb)                                                   per head
  *   g = -e^A_log softplus(x Wa + dt_bias)                                  log decay per head
@@ -93,9 +93,7 @@ static Tensor *comba_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *beta = sigmoid_gate(tape, gates[1], 1);
     const ChunkDeltaShape shape = {c->num_heads, c->num_heads, 1, true};
     Tensor *o = chunk_delta(tape, q, k, v, beta, decay, shape, NULL, NULL);
-    const float eps = (float)layer->model->norm_eps;
-    o = c->use_output_gate ? gated_rms_norm(tape, o, y[3], w[O_NORM], ACTIVATION_SIGMOID, eps)
-                           : rms_norm(tape, o, NULL, w[O_NORM], eps, NULL);
+    o = gated_output_norm(tape, o, y[3], w[O_NORM], ACTIVATION_SIGMOID, (float)layer->model->norm_eps);
     return linear(tape, o, w[O_PROJ]);
 }
 

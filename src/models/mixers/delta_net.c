@@ -1,8 +1,10 @@
 /* DeltaNet, linear attention with the delta rule (Schlag et al. 2021, arXiv 2102.11174; in parallel form Yang et al.
  * 2024, arXiv 2406.06484), as in fla's DeltaNet:
  *
- *   q, k, v = silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))         q and k L2-normalised per head
- *   beta = sigmoid(x Wb)                                                   per head; times 2 if allow_neg_eigval
+ *   q, k, v = silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))         q and k L2-normalised per head;
+ *                                                                          no conv without use_short_conv
+ *   beta = sigmoid(x Wb)                                                   per head; times 2 if allow_neg_eigval;
+ *                                                                          1 without use_beta
  *   S_t = S_{t-1} + beta_t k_t (v_t - k_t S_{t-1})^T                       per head, S [K, V]
  *   o_t = K^(-1/2) q_t S_t
  *   y = norm(o) Wo                                                         norm(o) * silu(x Wg) if use_gate
@@ -76,7 +78,7 @@ static Tensor *delta_net_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *beta = c->use_beta ? sigmoid_gate(tape, linear(tape, x, w[B_PROJ]), beta_range) : NULL;
     const ChunkDeltaShape shape = {c->num_heads, c->num_heads, 1, false};
     Tensor *o = chunk_delta(tape, q, k, v, beta, NULL, shape, NULL, NULL);
-    o = gated_output_norm(tape, o, y[3], w[O_NORM], (float)layer->model->norm_eps);
+    o = gated_output_norm(tape, o, y[3], w[O_NORM], ACTIVATION_SILU, (float)layer->model->norm_eps);
     return linear(tape, o, w[O_PROJ]);
 }
 

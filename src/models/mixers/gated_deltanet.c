@@ -1,6 +1,7 @@
 /* Gated DeltaNet (Yang, Kautz, Hatamizadeh 2024, arXiv 2412.06464), as in fla's GatedDeltaNet:
  *
- *   q, k, v = silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))         q and k L2-normalised per head
+ *   q, k, v = silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))         q and k L2-normalised per head;
+ *                                                                          no conv without use_short_conv
  *   beta = sigmoid(x Wb)                                                   per head; times 2 if allow_neg_eigval
  *   g = -e^A_log softplus(x Wa + dt_bias)                                  log decay per head
  *   S <- e^g_t S_{t-1},  S_t = S + beta_t k_t (v_t - k_t S)^T              per head, S [K, V]
@@ -81,9 +82,7 @@ static Tensor *gated_deltanet_forward(const Layer *layer, Tape *tape, Tensor *x)
     const ChunkDeltaShape shape = {c->num_heads, c->num_v_heads, 1, false};
     Tensor *o = chunk_delta(tape, q, k, v, beta, decay, shape, NULL, NULL);
     const Activation gate = strcmp(c->output_gate_activation, "sigmoid") == 0 ? ACTIVATION_SIGMOID : ACTIVATION_SILU;
-    const float eps = (float)layer->model->norm_eps;
-    o = c->use_gate ? gated_rms_norm(tape, o, y[3], w[O_NORM], gate, eps)
-                    : rms_norm(tape, o, NULL, w[O_NORM], eps, NULL);
+    o = gated_output_norm(tape, o, y[3], w[O_NORM], gate, (float)layer->model->norm_eps);
     return linear(tape, o, w[O_PROJ]);
 }
 

@@ -78,7 +78,7 @@ static Tensor *gated_deltaproduct_forward(const Layer *layer, Tape *tape, Tensor
     Tensor *decay = c->use_forget_gate ? softplus_decay(tape, gates[1], w[A_LOG], w[DT_BIAS], NULL) : NULL;
     const ChunkDeltaShape shape = {c->num_heads, c->num_heads, c->num_householder, false};
     Tensor *o = chunk_delta(tape, q, k, v, beta, decay, shape, NULL, NULL);
-    o = gated_output_norm(tape, o, y[3], w[O_NORM], (float)layer->model->norm_eps);
+    o = gated_output_norm(tape, o, y[3], w[O_NORM], ACTIVATION_SILU, (float)layer->model->norm_eps);
     return linear(tape, o, w[O_PROJ]);
 }
 

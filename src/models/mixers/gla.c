@@ -85,7 +85,7 @@ static Tensor *gla_forward(const Layer *layer, Tape *tape, Tensor *x) {
     const ChunkGlaShape shape = {.heads = c->heads.count, .kv_heads = c->heads.kv_count};
     Tensor *o = chunk_gla(tape, q, k, v, decay, shape, NULL, NULL);
     const float eps = (float)layer->model->norm_eps;
-    o = gated_output_norm(tape, o, c->use_output_gate ? gate : NULL, w[G_NORM], eps);
+    o = gated_output_norm(tape, o, c->use_output_gate ? gate : NULL, w[G_NORM], ACTIVATION_SILU, eps);
     return linear(tape, o, w[O_PROJ]);
 }
 

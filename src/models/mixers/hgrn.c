@@ -1,7 +1,7 @@
 /* HGRN, hierarchically gated recurrent network (Qin et al. 2023, arXiv 2311.04823), as in fla's HGRNAttention (real
  * states):
  *
- *   i, g = x Wi, x Wg
+ *   i, g = x Wi, x Wg                                 with use_short_conv: i = conv(x Wi), and conv(x Wf) below
  *   f = bound + (1 - bound) sigmoid(x Wf)             bound: 0 in layer 0, then learned, growing with the layer
  *   h_t = f_t * h_{t-1} + (1 - f_t) * silu(i_t)       per channel
  *   y = (norm(h) * silu(g)) Wo

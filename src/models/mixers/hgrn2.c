@@ -1,6 +1,6 @@
 /* HGRN2, gated linear RNNs with state expansion (Qin et al. 2024, arXiv 2404.07904), as in fla's HGRN2Attention:
  *
- *   q, i = silu(x Wq), x Wi
+ *   q, i = silu(x Wq), x Wi                           with use_short_conv: conv(x Wq), conv(x Wi), conv(x Wf)
  *   f = bound + (1 - bound) sigmoid(x Wf)             bound: 0 in layer 0, then learned, growing with the layer
  *   S_t = diag(f_t) S_{t-1} + (1 - f_t) i_t^T         per head, S [K, V]
  *   o_t = K^(-1/2) q_t S_t

@@ -6,7 +6,8 @@
  *   dt = softplus(r + dt_bias)                        per head
  *   S_t = e^(-dt_t e^A_log) S_{t-1} + B_t (dt_t x'_t)^T          per head, S [N, P]
  *   y_t = C_t S_t + D x'_t
- *   y = norm(y * silu(z)) Wout                        norm(y) * silu(z) if norm_before_gate
+ *   y = norm(y * silu(z)) Wout                        norm: per group; norm(y) * silu(z) if
+ *                                                     norm_before_gate, y * silu(z) without rmsnorm
  *
  * A block is the mixer alone, without an MLP. The state is N x P numbers for each head, and the last conv_kernel - 1
  * rows of u. */

@@ -72,7 +72,7 @@ static Tensor *mesa_net_forward(const Layer *layer, Tape *tape, Tensor *x) {
     const ChunkSimpleGlaShape shape = {
         .heads = c->num_heads, .key_size = c->head_dim, .value_size = c->head_dim, .scale = 1};
     Tensor *o = chunk_simple_gla(tape, q, k, y[2], gates_of, shape, NULL, NULL);
-    o = gated_output_norm(tape, o, y[3], w[O_NORM], (float)layer->model->norm_eps);
+    o = gated_output_norm(tape, o, y[3], w[O_NORM], ACTIVATION_SILU, (float)layer->model->norm_eps);
     return linear(tape, o, w[O_PROJ]);
 }
 

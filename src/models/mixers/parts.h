@@ -32,10 +32,9 @@ static inline Tensor *convolved(Tape *tape, Tensor *x, Tensor *weight) {
     return weight ? short_convolution(tape, x, weight, NULL, false) : x;
 }
 
-/* norm(o) * silu(gate) per head, or norm(o) without a gate (NULL). o and gate [N, heads*V], weight [V]. */
-static inline Tensor *gated_output_norm(Tape *tape, Tensor *o, Tensor *gate, Tensor *weight, float eps) {
-    return gate ? gated_rms_norm(tape, o, gate, weight, ACTIVATION_SILU, eps)
-                : rms_norm(tape, o, NULL, weight, eps, NULL);
+/* norm(o) * f(gate) per head, or norm(o) without a gate (NULL). o and gate [N, heads*V], weight [V]. */
+static inline Tensor *gated_output_norm(Tape *tape, Tensor *o, Tensor *gate, Tensor *weight, Activation f, float eps) {
+    return gate ? gated_rms_norm(tape, o, gate, weight, f, eps) : rms_norm(tape, o, NULL, weight, eps, NULL);
 }
 
 /* The heads of most of fla's layers: `count` query heads, and kv_count heads of k and v. key_size and value_size are

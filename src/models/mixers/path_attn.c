@@ -2,7 +2,8 @@
  * relative to a query is the product of the matrices H_t = I - beta_t w_t w_t^T of the tokens between them:
  *
  *   q, k, v = x Wq, x Wk, x Wv
- *   w = silu(conv(x W0 W1))                                   L2-normalised per head; x W0 W1 without use_w_shortconv
+ *   w = silu(conv(x W0 W1))                                   L2-normalised per head; no silu and conv without
+ *                                                             use_w_shortconv; x W without use_low_rank_w
  *   beta = 2 sigmoid(x Wb + b)                                per key-value head
  *   g = log sigmoid(x Wg + b)                                 per head, with use_forget_gate
  *   o_i = sum_j softmax_j((q_i H_i .. H_{j+1} k_j + g_{j+1} + .. + g_i) / sqrt(D)) v_j

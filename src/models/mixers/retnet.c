@@ -80,7 +80,7 @@ static Tensor *retnet_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *k = rotary(tape, feature_map(tape, y[1], c->feature_map), K, rope_theta);
     const ChunkSimpleGlaShape shape = {heads, K, V, 1 / sqrtf((float)K), c->log_decay};
     Tensor *o = chunk_simple_gla(tape, q, k, y[2], (ChunkSimpleGlaGates){0}, shape, NULL, NULL);
-    o = gated_output_norm(tape, o, y[3], w[G_NORM], (float)layer->model->norm_eps);
+    o = gated_output_norm(tape, o, y[3], w[G_NORM], ACTIVATION_SILU, (float)layer->model->norm_eps);
     return linear(tape, o, w[O_PROJ]);
 }
 

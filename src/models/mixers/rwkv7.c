@@ -9,7 +9,8 @@
  *   n = k k_k / |k k_k| per head,  k = k (1 + (a - 1) k_a)
  *   S_t = diag(e^w_t) S_{t-1} - (n a)_t (n_t S_{t-1}) + k_t v_t^T      per head, S [K, K]
  *   o_t = r_t S_t
- *   y = ((norm(o) + (r r_k k) v) * g) Wo              norm: LayerNorm per head; g = sigmoid(x_g G0) G1
+ *   y = ((norm(o) + s v) * g) Wo                      s: the sum of r r_k k over a head; norm: LayerNorm per head;
+ *                                                     g = sigmoid(x_g G0) G1
  *
  * The state is head_dim x head_dim numbers for each head, and the last x. */
 #include <math.h>

@@ -4,7 +4,8 @@
  *
  *   q = norm(x Wq), k = K^(-1/4) norm(x Wk), v = silu(x Wv), g = silu(x Wg)      norm: per head, without a weight
  *   c = the code nearest to k; each code is the moving average of the keys nearest to it
- *   s_ij = K^(-1/4) (q_i + u) c_j + K^(-1/2) (q_i + b) r_{i-j}, r = sinusoids Wr; second term only if i - j <= mem_len
+ *   s_ij = K^(-1/4) (q_i + u) c_j + K^(-1/2) (q_i + b) r_{i-j}, r = sinusoids Wr; second term only if i - j <= mem_len;
+ *       u and b (parameters `u` and `v`) are one number per key channel
  *   y = (softmax(s) v * g) Wo                                     codebook_attention defines the j of the softmax
  *   loss: + c_beta |k - c|^2, averaged over a sequence's tokens, summed over heads and layers
  *

@@ -38,11 +38,6 @@ static const AttentionKernels *kernels_of(const Node *node, int64_t head_dim) {
     CHECK(false, "attention has no kernel for heads of %lld", (long long)head_dim);
 }
 
-static bool heads_aligned(Heads heads, int64_t head_dim, DType type) {
-    const uint64_t bytes = dtype_size(type);
-    return ((uintptr_t)heads.data | (uint64_t)heads.stride * bytes | (uint64_t)head_dim * bytes) % 16 == 0;
-}
-
 static AttentionArguments arguments_of(const Node *node) {
     const AttentionShape *shape = (const AttentionShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[K], *v = node->in[V], *out = node->out[0];

@@ -88,14 +88,6 @@ DEVICE QueryRange queries_of(Block block, const int32_t *last_query) {
         }                                                                                                              \
     } while (0)
 
-/* Loads the next tiles of a walk, of which `rows` rows are left, to one of the two stages of x and y. */
-#define load_stage(x, y, stage, walk, rows)                                                                            \
-    do {                                                                                                               \
-        TILE_VIEW(x_, x, (stage)*ATTENTION_TILE, 0, ATTENTION_TILE, x##_cols);                                         \
-        TILE_VIEW(y_, y, (stage)*ATTENTION_TILE, 0, ATTENTION_TILE, y##_cols);                                         \
-        walk_load(x_, y_, walk, rows);                                                                                 \
-    } while (0)
-
 /* The address of the log_sum_exp of query t of a head. Its delta is ATTENTION_TILE entries further on, because both are
  * stored tile after tile. */
 DEVICE float *row_sums_of(const AttentionArguments *a, int64_t sequence, int64_t head, int64_t t) {

@@ -27,7 +27,6 @@ static CompressedArguments arguments_of(const Node *node) {
     const BlockAttentionShape *shape = (const BlockAttentionShape *)node->attributes;
     const Batch *batch = node->tape->batch;
     return (CompressedArguments){.grouped = grouped_arguments(node, shape->heads, shape->kv_heads),
-                                 .segment = batch->segment,
                                  .selected = node->out[1]->data,
                                  .rows = node->in[1]->rows / batch->B,
                                  .block = shape->block,

@@ -12,7 +12,6 @@ enum { SELECT_TOKENS = 4, COMPRESSED_KEYS = 64, COMPRESSED_PART = 1024 };
 /* k and v have `rows` rows for each sequence, one for each whole block. */
 typedef struct CompressedArguments {
     GroupedArguments grouped;
-    const int32_t *segment;
     int32_t *selected; /* [B*T, kv_heads, words]: a bit for each block of the document */
     float *importance; /* [B, kv_heads, T, rows] */
     float *partial;    /* [2, parts, B*rows, kv_heads*head_dim]: dk / scale and dv from the queries of a part */

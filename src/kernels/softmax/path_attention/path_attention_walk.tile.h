@@ -7,9 +7,6 @@
 /* Queries that a block of keys gets at a time. */
 enum { QUERY_TILE = ON_GPU ? 32 : 64, QUERY_TILES = ROWS / QUERY_TILE };
 
-DEVICE int64_t larger_index(int64_t x, int64_t y) { return x > y ? x : y; }
-DEVICE int64_t lesser_index(int64_t x, int64_t y) { return x < y ? x : y; }
-
 /* The offset of a pair of blocks of the current round in `passed`. */
 DEVICE int64_t pair_at(const PathAttentionArguments *a, int64_t sequence, int64_t head, int64_t queries, int64_t keys) {
     return ((sequence * a->heads + head) * a->query_blocks + queries - a->first_query_block) * a->key_blocks + keys;

@@ -29,13 +29,6 @@ static const SimplicialKernels *kernels_for(int64_t head_dim) {
 
 enum { Q, K1, V1, K2, V2, INPUTS };
 
-static bool heads_aligned(Heads heads, int64_t head_dim, DType type) {
-    const uint64_t bytes = dtype_size(type);
-    return ((uintptr_t)heads.data | (uint64_t)heads.stride * bytes | (uint64_t)head_dim * bytes) % 16 == 0;
-}
-
-static int64_t smaller(int64_t x, int64_t y) { return x < y ? x : y; }
-
 static SimplicialArguments arguments_of(const Node *node) {
     const SimplicialShape *shape = (const SimplicialShape *)node->attributes;
     const Batch *batch = node->tape->batch;
@@ -61,8 +54,8 @@ static SimplicialArguments arguments_of(const Node *node) {
                                  .head_dim = head_dim,
                                  .heads = shape->heads,
                                  .kv_heads = shape->kv_heads,
-                                 .window1 = smaller(shape->window1, batch->T),
-                                 .window2 = smaller(shape->window2, batch->T),
+                                 .window1 = lesser_index(shape->window1, batch->T),
+                                 .window2 = lesser_index(shape->window2, batch->T),
                                  .scale = 1 / sqrtf((float)head_dim),
                                  .k2_bias = shape->k2_bias,
                                  .v2_bias = shape->v2_bias,
@@ -126,7 +119,7 @@ static void gradients_on_cpu(const Node *node, SimplicialArguments *a) {
     const Device *device = node->tape->device;
     const DType type = node->out[0]->type;
     const int64_t rows = a->B * a->T, cols = a->kv_heads * a->head_dim, wanted = PROGRAMS_WANTED / (a->kv_heads * a->B);
-    a->parts = wanted < 1 ? 1 : smaller(wanted, MOST_PARTS);
+    a->parts = wanted < 1 ? 1 : lesser_index(wanted, MOST_PARTS);
     a->partial = tape_workspace(node->tape, 4 * a->parts * rows * cols * (int64_t)sizeof(float));
     device->launch(kernels_for(a->head_dim)->gradients, type, (Grid){a->parts, a->kv_heads, a->B}, a);
     device->launch(KERNEL_simplicial_key_sums, type, (Grid){rows, 4, 1}, a);

@@ -7,8 +7,6 @@
 #include "tile/rows.h"
 #include "kernels/softmax/key_sums.h"
 
-DEVICE int smaller_index(int64_t x, int64_t y) { return (int)(x < y ? x : y); }
-
 /* The first key that token t sees in the first window, which does not reach beyond its document. */
 DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int t) {
     const int start = t - position[t], first = t - (int)a->window1 + 1;
@@ -39,14 +37,6 @@ DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int 
         }                                                                                                              \
     } while (0)
 
-/* Loads the next tiles of a walk down k1 and v1, of which `rows` rows are left, to one of their two stages. */
-#define load_stage(k1, v1, stage, walk, rows)                                                                          \
-    do {                                                                                                               \
-        TILE_VIEW(k_, k1, (stage)*SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, k1##_cols);                                     \
-        TILE_VIEW(v_, v1, (stage)*SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, v1##_cols);                                     \
-        walk_load(k_, v_, walk, rows);                                                                                 \
-    } while (0)
-
 /* to = from * (by + bias), elementwise, with the rows of `from` from from_row on and those of `by` from by_row on. */
 #define multiply_rows(to, from, from_row, by, by_row, bias)                                                            \
     do {                                                                                                               \
@@ -66,7 +56,7 @@ DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int 
             (t0) + scores##_rows > (t1) + 1) {                                                                         \
             ROW_VALUES(first_, scores##_rows);                                                                         \
             EACH_ROW_VALUE(first_, r, i) {                                                                             \
-                const int t_ = smaller_index((t0) + i, t1);                                                            \
+                const int t_ = lesser_index((t0) + i, t1);                                                             \
                 const bool none_ = (t0) + i > (t1) || (offset) > position[t_];                                         \
                 first_[r] = none_ ? INFINITY : (float)(first_key(&a, position, t_) - (s0));                            \
             }                                                                                                          \
@@ -100,7 +90,7 @@ DEVICE KeySums sums_of_keys(const SimplicialArguments *a) {
  * sequence. */
 DEVICE void add_to_sums(const SimplicialArguments *a, Heads sums, const float *from, int stride, int64_t sequence,
                         int64_t kv_head, int first) {
-    const int rows = smaller_index(SIMPLICIAL_ROWS + SIMPLICIAL_OFFSETS, a->T - first);
+    const int rows = lesser_index(SIMPLICIAL_ROWS + SIMPLICIAL_OFFSETS, a->T - first);
     for (int i = first < 0 ? -first : 0; i < rows; i++) {
         float *const to =
             (float *)sums.data + entry_of_head(sums, a->head_dim, sequence * a->T + first + i, kv_head, 0);

@@ -43,19 +43,19 @@ SIMPLICIAL_KERNEL(simplicial_gradients) {
         zero_sums(part_of_sums(sums_of_all, of, program_x), a.head_dim, sequence * a.T, a.T, kv_head);
     for (int64_t n = program_x; n < group * blocks_of(a.T, SIMPLICIAL_ROWS); n += a.parts) {
         const int64_t head = kv_head * group + n % group;
-        const int t0 = (int)(n / group) * SIMPLICIAL_ROWS, t1 = smaller_index(t0 + SIMPLICIAL_ROWS, a.T) - 1;
+        const int t0 = (int)(n / group) * SIMPLICIAL_ROWS, t1 = lesser_index(t0 + SIMPLICIAL_ROWS, a.T) - 1;
         const int first = first_key(&a, position, t0) / SIMPLICIAL_ROWS * SIMPLICIAL_ROWS;
-        const int offsets = smaller_index(a.window2, t1 + 1);
+        const int offsets = lesser_index(a.window2, t1 + 1);
         const int64_t sums = (sequence * a.heads + head) * a.T;
         load_tokens(q, a.q, head, t0);
         load_tokens(dout, a.dout, head, t0);
         EACH_ROW_VALUE(delta, r, i) {
-            log_sum_exp[r] = a.log_sum_exp[sums + smaller_index(t0 + i, t1)];
-            delta[r] = a.delta[sums + smaller_index(t0 + i, t1)];
+            log_sum_exp[r] = a.log_sum_exp[sums + lesser_index(t0 + i, t1)];
+            delta[r] = a.delta[sums + lesser_index(t0 + i, t1)];
         }
         accumulator_zero(dq);
         for (int o0 = 0; o0 < offsets; o0 += SIMPLICIAL_OFFSETS) {
-            const int o1 = smaller_index(o0 + SIMPLICIAL_OFFSETS, offsets);
+            const int o1 = lesser_index(o0 + SIMPLICIAL_OFFSETS, offsets);
             const int first_k2 = t0 - o0 - SIMPLICIAL_OFFSETS; /* the token in the first row of k2 */
             load_tokens(k2, a.k2, kv_head, first_k2);
             load_tokens(v2, a.v2, kv_head, first_k2);

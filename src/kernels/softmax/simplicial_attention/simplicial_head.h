@@ -34,10 +34,10 @@ SIMPLICIAL_KERNEL(simplicial_forward) {
 
     const int64_t head = program_y, kv_head = head / (a.heads / a.kv_heads), sequence = program_z;
     const int t0 = ((int)blocks_of(a.T, SIMPLICIAL_ROWS) - 1 - (int)program_x) * SIMPLICIAL_ROWS;
-    const int t1 = smaller_index(t0 + SIMPLICIAL_ROWS, a.T) - 1;
+    const int t1 = lesser_index(t0 + SIMPLICIAL_ROWS, a.T) - 1;
     const int32_t *position = a.position + sequence * a.T;
     const int first = first_key(&a, position, t0) / SIMPLICIAL_TILE * SIMPLICIAL_TILE;
-    const int offsets = smaller_index(a.window2, t1 + 1);
+    const int offsets = lesser_index(a.window2, t1 + 1);
     const float exponent_scale = a.scale * LOG2_E;
 
     load_tokens(q, a.q, head, t0);
@@ -95,18 +95,18 @@ SIMPLICIAL_KERNEL(simplicial_queries) {
 
     const int64_t head = program_y, kv_head = head / (a.heads / a.kv_heads), sequence = program_z;
     const int t0 = ((int)blocks_of(a.T, SIMPLICIAL_ROWS) - 1 - (int)program_x) * SIMPLICIAL_ROWS;
-    const int t1 = smaller_index(t0 + SIMPLICIAL_ROWS, a.T) - 1;
+    const int t1 = lesser_index(t0 + SIMPLICIAL_ROWS, a.T) - 1;
     const int32_t *position = a.position + sequence * a.T;
     const int first = first_key(&a, position, t0) / SIMPLICIAL_TILE * SIMPLICIAL_TILE;
-    const int offsets = smaller_index(a.window2, t1 + 1);
+    const int offsets = lesser_index(a.window2, t1 + 1);
     const int64_t sums = (sequence * a.heads + head) * a.T;
     const float exponent_scale = a.scale * LOG2_E;
 
     load_tokens(q, a.q, head, t0);
     load_tokens(dout, a.dout, head, t0);
     EACH_ROW_VALUE(delta, r, i) {
-        log_sum_exp[r] = a.log_sum_exp[sums + smaller_index(t0 + i, t1)];
-        delta[r] = a.delta[sums + smaller_index(t0 + i, t1)];
+        log_sum_exp[r] = a.log_sum_exp[sums + lesser_index(t0 + i, t1)];
+        delta[r] = a.delta[sums + lesser_index(t0 + i, t1)];
     }
     const Rows rows = {sequence * a.T + t0, a.T - t0};
     for (int c = 0; c < HEAD; c += COLS) {
@@ -166,7 +166,7 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
     const int64_t kv_head = program_y, group = a.heads / a.kv_heads, sequence = program_z;
     const int k0 = (int)program_x * SIMPLICIAL_ROWS, last = (int)a.T - 1;
     const int32_t *position = a.position + sequence * a.T;
-    const int offsets = smaller_index(a.window2, a.T - k0);
+    const int offsets = lesser_index(a.window2, a.T - k0);
     const Rows rows = {sequence * a.T + k0, a.T - k0};
     const float exponent_scale = a.scale * LOG2_E;
 
@@ -179,7 +179,7 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
             const int64_t sums = (sequence * a.heads + head) * a.T;
             for (int o = 0; o < offsets; o++) {
                 const int row_q = o % SIMPLICIAL_OFFSETS, t0 = k0 + o; /* the first query's row in the tile; token */
-                const int t1 = smaller_index(t0 + SIMPLICIAL_ROWS - 1, last);
+                const int t1 = lesser_index(t0 + SIMPLICIAL_ROWS - 1, last);
                 const int first = first_key(&a, position, t0) / SIMPLICIAL_TILE * SIMPLICIAL_TILE;
                 sync();
                 if (row_q == 0) {
@@ -190,8 +190,8 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
                 multiply_rows(q_k2, q, row_q, k2, 0, a.k2_bias);
                 multiply_rows(dout_v2, dout, row_q, v2, 0, a.v2_bias);
                 EACH_ROW_VALUE(delta, r, i) {
-                    log_sum_exp[r] = a.log_sum_exp[sums + smaller_index(t0 + i, t1)];
-                    delta[r] = a.delta[sums + smaller_index(t0 + i, t1)];
+                    log_sum_exp[r] = a.log_sum_exp[sums + lesser_index(t0 + i, t1)];
+                    delta[r] = a.delta[sums + lesser_index(t0 + i, t1)];
                 }
                 walk_blocks(walk, k1, a.k1, a.v1, a.head_dim, sequence * a.T + first, kv_head, a.aligned);
                 load_stage(k1, v1, 0, walk, a.T - first);
@@ -245,7 +245,7 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
 
     const int64_t kv_head = program_y, group = a.heads / a.kv_heads, sequence = program_z;
     const int s0 = (int)program_x * SIMPLICIAL_ROWS;
-    const int end = smaller_index(s0 + SIMPLICIAL_ROWS - 1 + a.window1, a.T); /* the end of the queries */
+    const int end = lesser_index(s0 + SIMPLICIAL_ROWS - 1 + a.window1, a.T); /* the end of the queries */
     const int32_t *position = a.position + sequence * a.T;
     const Rows rows = {sequence * a.T + s0, a.T - s0};
     const float exponent_scale = a.scale * LOG2_E;
@@ -260,12 +260,12 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
         for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
             const int64_t sums = (sequence * a.heads + head) * a.T;
             for (int t0 = s0; t0 < end && t0 - position[t0] < s0 + SIMPLICIAL_ROWS; t0 += SIMPLICIAL_TILE) {
-                const int offsets = smaller_index(a.window2, t0 + SIMPLICIAL_TILE), shift = t0 - s0;
+                const int offsets = lesser_index(a.window2, t0 + SIMPLICIAL_TILE), shift = t0 - s0;
                 sync();
                 load_tokens(q, a.q, head, t0);
                 load_tokens(dout, a.dout, head, t0);
                 EACH (j, SIMPLICIAL_TILE) {
-                    const int t = smaller_index(t0 + j, a.T - 1);
+                    const int t = lesser_index(t0 + j, a.T - 1);
                     ENTRY(columns, 0, j) = a.log_sum_exp[sums + t];
                     ENTRY(columns, 1, j) = a.delta[sums + t];
                     ENTRY(columns, 2, j) = (float)(first_key(&a, position, t) - s0);

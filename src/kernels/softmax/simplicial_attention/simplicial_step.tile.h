@@ -14,8 +14,6 @@ DEVICE const element *row_before(const SimplicialStepArguments *a, Heads rows, P
     return (const element *)ring.data + (past_row(ring, sequence, a->tokens - back) * a->kv_heads + head) * a->head_dim;
 }
 
-DEVICE int64_t lesser_index(int64_t x, int64_t y) { return x < y ? x : y; }
-
 /* Programs: x over sequences, y over heads. */
 KERNEL(simplicial_step, SimplicialStepArguments) {
     VECTOR(query, HEAD);
