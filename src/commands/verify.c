@@ -52,7 +52,7 @@ static void report_within(Verification *v, const char *name, double error, doubl
     const bool pass = error <= bound;
     v->passed += pass;
     v->failed += !pass;
-    if (!(error <= v->worst)) {
+    if (!isnan(v->worst) && !(error <= v->worst)) {
         v->worst = error;
         snprintf(v->worst_name, sizeof v->worst_name, "%s", name);
     }
@@ -98,6 +98,14 @@ static Status read_floats(Verification *v, const char *name, int64_t elements, f
     return agree(v->session.comm, tensor ? safetensors_read_floats(tensor, 0, elements, to) : BAD_INPUT);
 }
 
+/* Whether the numbers rise from 0 to `last`. */
+static bool rises_to(const int64_t *number, int64_t count, int64_t last) {
+    if (count < 2 || number[0] != 0 || number[count - 1] != last) return false;
+    for (int64_t i = 1; i < count; i++)
+        if (number[i] <= number[i - 1]) return false;
+    return true;
+}
+
 /* Sets segments and positions from cu_seqlens, the offsets of the documents. Without it a sequence is one document. */
 static Status read_documents(Verification *v, HostBatch batch) {
     const int64_t n = v->B * v->T;
@@ -106,15 +114,14 @@ static Status read_documents(Verification *v, HostBatch batch) {
     if (!ends) return OK;
     int64_t *at = allocate(ends->elements, sizeof *at);
     Status status = safetensors_read_integers(ends, 0, ends->elements, at);
-    for (int64_t d = 0; status == OK && d + 1 < ends->elements; d++) {
-        if (at[d] < 0 || at[d + 1] <= at[d] || at[d + 1] > n) {
-            log_error("%s: cu_seqlens must rise from 0 to the number of tokens", safetensors_path(v->io));
-            status = BAD_INPUT;
-            break;
-        }
+    if (status == OK && !rises_to(at, ends->elements, n)) {
+        log_error("%s: cu_seqlens must rise from 0 to the number of tokens, %lld", safetensors_path(v->io),
+                  (long long)n);
+        status = BAD_INPUT;
+    }
+    for (int64_t d = 0; status == OK && d + 1 < ends->elements; d++)
         for (int64_t i = at[d]; i < at[d + 1]; i++)
             batch.segment[i] = (int32_t)d, batch.position[i] = (int32_t)(i - at[d]);
-    }
     free(at);
     return status;
 }
@@ -312,6 +319,35 @@ static Status compare_lengths(const Verification *v, const char *path, const cha
     return BAD_INPUT;
 }
 
+static Status check_list(const Verification *v, const char *path, const char *key) {
+    const json_t *list = json_object_get(v->train, key);
+    bool good = json_array_size(list) > 0;
+    for (size_t i = 0; i < json_array_size(list); i++) good = good && json_is_number(json_array_get(list, i));
+    if (good) return OK;
+    log_error("%s: %s is not a list of numbers with at least one", path, key);
+    return BAD_INPUT;
+}
+
+/* Losses come with gradient norms: without one of the two there would be nothing to compare. */
+static Status check_pair(const Verification *v, const char *path, const char *losses, const char *norms) {
+    Status status = check_list(v, path, losses);
+    if (status == OK) status = check_list(v, path, norms);
+    return status == OK ? compare_lengths(v, path, losses, norms) : status;
+}
+
+static bool has_either(const Verification *v, const char *a, const char *b) {
+    return json_object_get(v->train, a) || json_object_get(v->train, b);
+}
+
+static Status check_lists(const Verification *v, const char *path) {
+    Status status = check_pair(v, path, "losses", "grad_norms");
+    if (status == OK && has_either(v, "losses_fp64", "grad_norms_fp64"))
+        status = check_pair(v, path, "losses_fp64", "grad_norms_fp64");
+    if (status == OK && has_either(v, "losses_nodecay1d", "grad_norms_nodecay1d"))
+        status = check_pair(v, path, "losses_nodecay1d", "grad_norms_nodecay1d");
+    return status == OK ? compare_lengths(v, path, "grad_norms", "grad_norms_fp64") : status;
+}
+
 /* train.json may be missing, but not damaged. */
 static Status read_train(Verification *v) {
     char *path = path_join(v->folder, "train.json");
@@ -321,10 +357,7 @@ static Status read_train(Verification *v) {
         log_error("%s:%d: %s", path, error.line, error.text);
         status = BAD_INPUT;
     }
-    if (status == OK) status = compare_lengths(v, path, "losses", "grad_norms");
-    if (status == OK) status = compare_lengths(v, path, "losses_fp64", "grad_norms_fp64");
-    if (status == OK) status = compare_lengths(v, path, "losses_nodecay1d", "grad_norms_nodecay1d");
-    if (status == OK) status = compare_lengths(v, path, "grad_norms", "grad_norms_fp64");
+    if (status == OK && v->train) status = check_lists(v, path);
     free(path);
     return status;
 }

@@ -174,6 +174,16 @@ for shape in 0,4 2,0; do
     fresh_case; printf '\100\0\0\0\0\0\0\0{"input_ids":{"dtype":"I64","shape":[%s],"data_offsets":[0,0]}}' $shape >"$work/case/io.safetensors"; verifies 1 'input_ids must have shape .B, T., with'
 done
 fresh_case; LC_ALL=C sed -i 's/"loss":{"dtype":"F32","shape":\[1\]/"loss":{"dtype":"F16","shape":[2]/' "$work/case/io.safetensors"; verifies 1 'loss has 2 elements, not 1'
+fresh_case; sed -i '/"losses": \[/,/]/ { /[0-9],\?$/d }; s/"losses": \[[^]]*]/"losses": []/' "$work/case/train.json"; verifies 1 'train.json: losses is not a list of numbers'
+fresh_case; sed -i 's/"losses_nodecay1d"/"losses_without"/' "$work/case/train.json"; verifies 1 'train.json: losses_nodecay1d is not a list of numbers'
+# place TENSOR: where its data begin in io.safetensors
+place() { echo $((8 + $(od -An -t u8 -N 8 "$work/case/io.safetensors") + $(head -c 100000 "$work/case/io.safetensors" | grep -oa "\"$1\":{[^}]*" | sed 's/.*data_offsets":\[\([0-9]*\).*/\1/'))); }
+rm -rf "$work/case" && cp -r "$source_folder/tests/golden/gla-packed" "$work/case"
+overwrite "$work/case/io.safetensors" '\001' $(place cu_seqlens); verifies 1 'cu_seqlens must rise from 0 to the number of tokens, [0-9]'
+rm -rf "$work/case" && cp -r "$source_folder/tests/golden/gla-packed" "$work/case"
+overwrite "$work/case/io.safetensors" '\357' $(($(place cu_seqlens) + 24)); verifies 1 'cu_seqlens must rise from 0 to the number of tokens, [0-9]'
+fresh_case; overwrite "$work/case/io.safetensors" '\000\000\300\177' $(place logits)
+! "$FLAME" verify "$work/case" >"$work/out" 2>&1 && grep -q ', 1 failed, worst logits -\?nan$' "$work/out" || { cat "$work/out"; fail "verify hides a NaN"; }
 fresh_case; sed -i 's/"grad_norms_nodecay1d": \[/&1, 2, 3, 4, 5, 6, 7, 8,/' "$work/case/train.json"; verifies 1 'train.json: losses_nodecay1d has 6 numbers and grad_norms_nodecay1d 14'
 fresh_case; sed -i 's/"\(losses\|grad_norms\)_fp64": \[/&1,/' "$work/case/train.json"; verifies 1 'train.json: grad_norms has 6 numbers and grad_norms_fp64 7'
 # a file that only one rank cannot read ends both ranks: input_ids, logits, loss
