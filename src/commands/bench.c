@@ -144,34 +144,45 @@ static double roofline_of(const Bench *b, Direction d) {
 static double rate_of(double amount, Direction d) { return d.seconds > 0 ? amount / d.seconds : 0; }
 
 /* Divides the work of an op between forward and backward. A backward run counts as two forward runs, and a recomputed
- * forward as one. If an op computes its gradients in forward, all its work counts as forward. */
-static void directions_of(const OpProfile *op, Direction *forward, Direction *backward) {
-    const double runs = 2 * (double)op->backward_runs / (double)op->forward_runs;
+ * forward as one. If an op computes its gradients in forward, all its work counts as forward. Twice the bytes would be
+ * a guess: backward of an op that is bound by memory may read nothing of what forward read (add). */
+static void directions_of(const Bench *b, const OpProfile *op, Direction *forward, Direction *backward) {
+    const double runs = 2 * (double)op->backward_runs / (double)op->forward_runs,
+                 one_rank = b->peak_rate / b->session.comm->size;
     *forward = (Direction){op->forward_seconds, op->flops, op->bytes};
-    *backward = (Direction){op->backward_seconds, op->flops * runs, op->bytes * runs};
+    *backward = (Direction){op->backward_seconds, 0, 0};
     if (op->gradients_in_forward) {
-        forward->flops += backward->flops;
-        forward->bytes += backward->bytes;
-        *backward = (Direction){op->backward_seconds, 0, 0};
+        forward->flops += op->flops * runs;
+        forward->bytes += op->bytes * runs;
+    } else if (op->flops / one_rank > op->bytes / b->memory_rate) {
+        backward->flops = op->flops * runs;
     }
+}
+
+/* A figure of backward, or "-" if its work is not known. */
+static const char *figure(const Direction *backward, double value, char text[32]) {
+    snprintf(text, 32, "%.3g", value);
+    return backward->flops > 0 ? text : "-";
 }
 
 static void print_op(const Bench *b, const OpProfile *op, double step_seconds, json_t *list) {
     Direction f, r;
-    directions_of(op, &f, &r);
-    log_info("%-22s %5lld %9.2f %9.2f %7.1f %8.3g %8.3g %8.1f %8.1f %7.1f %7.1f", op->name, (long long)op->forward_runs,
+    char rate[32], share[32];
+    directions_of(b, op, &f, &r);
+    log_info("%-22s %5lld %9.2f %9.2f %7.1f %8.3g %8s %8.1f %7.1f %7s", op->name, (long long)op->forward_runs,
              f.seconds * 1e3, r.seconds * 1e3, 100 * (f.seconds + r.seconds) / step_seconds, rate_of(f.flops, f) / 1e12,
-             rate_of(r.flops, r) / 1e12, rate_of(f.bytes, f) / 1e9, rate_of(r.bytes, r) / 1e9, 100 * roofline_of(b, f),
-             100 * roofline_of(b, r));
+             figure(&r, rate_of(r.flops, r) / 1e12, rate), rate_of(f.bytes, f) / 1e9, 100 * roofline_of(b, f),
+             figure(&r, 100 * roofline_of(b, r), share));
     json_t *entry = json_pack("{s:s,s:I,s:I,s:f,s:f}", "op", op->name, "forward_runs", (json_int_t)op->forward_runs,
                               "backward_runs", (json_int_t)op->backward_runs, "forward_seconds", f.seconds,
                               "backward_seconds", r.seconds);
     record(entry, "forward_gflops", rate_of(f.flops, f) / 1e9);
-    record(entry, "backward_gflops", rate_of(r.flops, r) / 1e9);
     record(entry, "forward_gbytes_per_second", rate_of(f.bytes, f) / 1e9);
-    record(entry, "backward_gbytes_per_second", rate_of(r.bytes, r) / 1e9);
     record(entry, "forward_of_roofline", roofline_of(b, f));
-    record(entry, "backward_of_roofline", roofline_of(b, r));
+    if (r.flops > 0) {
+        record(entry, "backward_gflops", rate_of(r.flops, r) / 1e9);
+        record(entry, "backward_of_roofline", roofline_of(b, r));
+    }
     json_array_append_new(list, entry);
 }
 
@@ -179,9 +190,9 @@ static void print_ops(Bench *b, Profile *profile, double step_seconds) {
     qsort(profile->op, (size_t)profile->ops, sizeof profile->op[0], compare_profiles);
     json_t *list = json_array();
     double sum = 0;
-    log_info("%-22s %5s %9s %9s %7s %17s %17s %15s", "", "", "ms", "ms", "", "TFLOP/s", "GB/s", "% of roofline");
-    log_info("%-22s %5s %9s %9s %7s %8s %8s %8s %8s %7s %7s", "op", "runs", "forward", "backward", "share %", "forward",
-             "backw.", "forward", "backw.", "forward", "backw.");
+    log_info("%-22s %5s %9s %9s %7s %17s %8s %15s", "", "", "ms", "ms", "", "TFLOP/s", "GB/s", "% of roofline");
+    log_info("%-22s %5s %9s %9s %7s %8s %8s %8s %7s %7s", "op", "runs", "forward", "backward", "share %", "forward",
+             "backw.", "forward", "forward", "backw.");
     for (int i = 0; i < profile->ops; i++) {
         sum += profile->op[i].forward_seconds + profile->op[i].backward_seconds;
         print_op(b, &profile->op[i], step_seconds, list);
@@ -353,7 +364,9 @@ const Command bench_command = {
             "each op,\n"
             "time, FLOP/s, bytes/s and the share of its roofline: the time that its FLOPs or bytes would need at the "
             "rates\n"
-            "of matrix products and copies, measured at the start, divided by the time it took.\n",
+            "of matrix products and copies, measured at the start, divided by the time it took. Backward counts as "
+            "twice\n"
+            "the FLOPs of forward; it has no such figures for an op that is bound by memory.\n",
     .options = options,
     .option_count = LENGTH(options),
     .values_size = sizeof(Bench),

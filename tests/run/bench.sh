@@ -9,6 +9,9 @@ for key in step_seconds tokens_per_second product_gflops memory_gbytes_per_secon
     grep -qE "\"$key\": [0-9.e+-]*[1-9]" "$work/new/folder/bench.json" || { cat "$work/log"; fail "no $key in bench.json"; }
 done
 grep -q '"op": "chunk_gla"' "$work/new/folder/bench.json" || fail "no ops in bench.json"
+# Backward of an addition moves nothing: no share of a roofline is invented for it.
+addition=$(tr -d ' \n' <"$work/new/folder/bench.json" | grep -o '{"op":"add"[^}]*}')
+[[ $addition == *'"forward_of_roofline"'* && $addition != *'"backward_of_roofline"'* ]] || fail "shares of the roofline: $addition"
 # refuses CODE WORDS ARGUMENTS...: bench ends with CODE and WORDS before it measures anything.
 refuses() {
     local got=0
