@@ -3,9 +3,9 @@
 #   launch/keep-running.sh RUN_FOLDER COMMAND...
 #   launch/keep-running.sh runs/gla mpirun -np 8 flame-c --config gla.yaml --job.dump_folder=runs/gla
 # Waits 5 s before it starts the job again, and twice as long after each failure without a new checkpoint, at most 5 minutes.
-# Gives up after three failures in a row (KEEP_RUNNING_TRIES) without a new checkpoint, and at once after an error that would
-# recur: in the input or the command line, or what exit code 4 says, steps that were skipped or hardware that errs. SIGUSR1, SIGINT, SIGTERM and SIGHUP are passed on to
-# the job, and end the loop.
+# Gives up after three failures in a row (KEEP_RUNNING_TRIES) without a new checkpoint, and at once after an error that would recur:
+# in the input, in the command line, skipped steps, or hardware that computes other results the second time. SIGUSR1, SIGINT,
+# SIGTERM and SIGHUP are passed on to the job, and end the loop.
 set -u
 case " ${1:-} ${2:-} " in "   " | *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 [ $# -ge 2 ] || { echo "keep-running.sh: no command after $1" >&2; exit 2; }

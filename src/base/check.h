@@ -13,7 +13,7 @@ typedef enum Status {
     BAD_INPUT = 1,     /* a file, a config value or data that cannot be used */
     USAGE = 2,         /* the command line */
     IO_ERROR = 3,      /* reading or writing failed */
-    NUMERIC_STOP = 4,  /* too many steps with a loss or gradient that is not finite */
+    NUMERIC_STOP = 4,  /* steps that were skipped or rewound too often, or results that are not finite or differ */
     WATCHDOG = 5,      /* a rank or a collective is stuck */
     CHECK_FAILED = 70, /* a bug of this program */
     INTERRUPTED = 130  /* Ctrl-C; what was done so far is kept as a result, or removed */

@@ -89,11 +89,16 @@ void print_manual(FILE *file) {
     fputs(".SH SIGNALS\nSIGUSR1: all ranks finish the same step, save it and exit 0. SIGUSR2: save and go on.\n"
           ".SH EXIT STATUS\n",
           file);
-    static const char *const codes[][2] = {{"0", "done, or saved on request"},
-                                           {"1", "a file, a value or data cannot be used"},
-                                           {"2", "an error in the command line"},
-                                           {"3", "reading or writing failed"},
-                                           {"4", "the loss or the gradient was not finite, too many times"},
-                                           {"5", "a collective did not complete in time"}};
+    static const char *const codes[][2] = {
+        {"0", "done, or saved on request"},
+        {"1", "a file, a value or data cannot be used"},
+        {"2", "an error in the command line"},
+        {"3", "reading or writing failed"},
+        {"4", "too many steps were skipped (values that are not finite, or spikes), or the run "
+              "went back to a checkpoint too many times; a gradient is not finite with training.skip_nan_inf: false; a "
+              "step or a replica "
+              "gives other results when it is checked; or a loss to report is not finite"},
+        {"5", "a collective did not complete in time"},
+        {"130", "interrupted by Ctrl-C: generate, export and import"}};
     for (int i = 0; i < LENGTH(codes); i++) print_term(file, codes[i][0], codes[i][1]);
 }

@@ -9,9 +9,10 @@
 #include "base/check.h"
 
 typedef struct StepMetrics {
-    int64_t step;      /* steps done, this one included */
-    int64_t tokens;    /* trained on since the beginning of the run, over all ranks */
-    double loss;       /* mean cross-entropy over the targets of all ranks, with a teacher too */
+    int64_t step;   /* steps done, this one included */
+    int64_t tokens; /* trained on since the beginning of the run, over all ranks */
+    double loss;    /* mean over the targets of all ranks: the cross-entropy with label smoothing and z-loss, and what
+                       layers add; with a teacher too */
     double teacher_kl; /* mean divergence from the teacher over the same targets, if there is a teacher */
     bool has_teacher;
     double grad_norm; /* before clipping */
