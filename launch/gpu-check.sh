@@ -146,30 +146,43 @@ verify_case() {
     "$flame" verify "tests/golden/$1" --device "$2" --dtype "$3" --tolerance 1e9
 }
 
-# The worst error of a case, and the largest ratio of a tensor's error on the GPU to its error on the CPU. A tensor of a few values
-# can be exact on the CPU by luck, so it counts with the mean error of all tensors.
+# The worst error of a case, over all tensors.
 worst_of() {
     sed -n 's/^verify: .* worst .* \(.*\)/\1/p' "$work/golden/$1.$2.$3" 2>/dev/null | grep '^[0-9]' || echo none
 }
 
+# How far from the reference a case is in bf16, as multiples of the CPU's distance: the geometric mean over the tensors, the
+# largest, and its tensor. A tensor of a few values can be exact on the CPU by luck, so the largest is of the mean error of all
+# tensors if that is more.
 excess_of() {
     awk 'FNR == NR { if (/^(logits|grad)/) { cpu[$1] = $2; sum += $2; tensors++ } next }
-         $1 in cpu { count++; usual = sum / tensors; ratio = $2 ~ /^[0-9]/ ? $2 / (cpu[$1] > usual ? cpu[$1] : usual) : 1e9
+         $1 in cpu { count++; usual = sum / tensors; error = $2 ~ /^[0-9]/ ? $2 + 0 : 1e9
+                     if (error > 0) logs += log(error / (cpu[$1] > 0 ? cpu[$1] : usual))
+                     ratio = error / (cpu[$1] > usual ? cpu[$1] : usual)
                      if (ratio > worst) { worst = ratio; name = $1 " " $2 " on the CPU " cpu[$1] } }
-         END { if (count) print worst, name; else print "none" }' "$work/golden/$1.cpu.bfloat16" "$work/golden/$1.cuda.bfloat16" 2>/dev/null || echo none
+         END { if (count) print exp(logs / count), worst, name; else print "none" }' "$work/golden/$1.cpu.bfloat16" "$work/golden/$1.cuda.bfloat16" 2>/dev/null || echo none
 }
 
-# In fp32 the numbers must be the reference's. In bf16 each tensor may be twice as far from them as it is on the CPU; with the
-# kernels' GPU form in the emulator (tests/run/emulated_gpu.sh) it is at most 1.8 times as far, except in one case.
+# excess_is_good MEAN LARGEST
+excess_is_good() {
+    awk -v mean="$1" -v largest="$2" 'BEGIN { exit !(mean ~ /^[0-9]/ && mean <= 2.5 && largest ~ /^[0-9]/ && largest <= 10) }'
+}
+
+# In fp32 the numbers must be the reference's. Errors in bf16 depend on which way numbers happen to be rounded: if the weights of a
+# case change by 3e-5, the CPU's own errors change by up to 2.0 times as the mean over the tensors, and 7.4 times in a single tensor.
 part_golden() {
-    local case cases dtype
+    local case cases dtype mean largest where verdict
     cases=$(cd tests/golden && dirname -- */io.safetensors)
     for case in $cases; do printf '%s\n' "$case cuda float32" "$case cuda bfloat16" "$case cpu bfloat16"; done |
         each "$work/golden" verify_case
     for case in $cases; do
-        echo "$case $(worst_of "$case" cuda float32) $(worst_of "$case" cuda bfloat16) $(excess_of "$case")"
-    done | awk '{ good = $2 != "none" && $2 <= 1e-3 && $3 != "none" && $4 != "none" && $4 <= 2
-                  printf "%-28s fp32 %-9s bf16 %-9s, of the error on the CPU at most %-6.2f %s\n", $1, $2, $3, $4, good ? "" : "WRONG: " $5 " " $6 " " $7 " " $8 " " $9 " " $10 }' >"$work/verdicts"
+        read -r mean largest where <<<"$(excess_of "$case")"
+        verdict="WRONG: $where"
+        awk -v error="$(worst_of "$case" cuda float32)" 'BEGIN { exit !(error ~ /^[0-9]/ && error <= 1e-3) }' &&
+            excess_is_good "$mean" "$largest" && verdict=''
+        printf '%-28s fp32 %-9s bf16 %-9s, of the error on the CPU %s, in one tensor at most %s %s\n' "$case" \
+            "$(worst_of "$case" cuda float32)" "$(worst_of "$case" cuda bfloat16)" "$mean" "${largest:-none}" "$verdict"
+    done >"$work/verdicts"
     cat "$work/verdicts" >>"$work/details"
     say "$(grep -vc 'WRONG' "$work/verdicts") of $(wc -l <"$work/verdicts") cases agree in fp32 and bf16; worst in fp32: $(awk '{ print $3 }' "$work/verdicts" | sort -g | tail -n 1)"
     grep 'WRONG' "$work/verdicts" >>"$work/sentences" || return 0

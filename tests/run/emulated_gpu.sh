@@ -19,12 +19,12 @@ cases=${CASES:-$(sed -n 's/^MIXER(\(.*\))/\1/p' "$source_folder/src/models/mixer
     [ ! -d "$source_folder/tests/golden/$mixer" ] || echo "$mixer"
 done)}
 xargs -n 1 -P 2 bash -c 'verify_case "$0"' <<<"$cases" || { tail -n 3 "$work"/golden/*; fail "a case did not run"; }
-eval "$(sed -n '/^excess_of() {/,/^}/p' "$source_folder/launch/gpu-check.sh")"
+eval "$(sed -n '/^excess_\(of\|is_good\)() {/,/^}/p' "$source_folder/launch/gpu-check.sh")"
 worst=0
 for case in $cases; do
-    excess=$(excess_of "$case")
-    awk -v excess="${excess%% *}" 'BEGIN { exit !(excess + 0 > 0 && excess <= 2) }' || fail "$case is too far from its reference: $excess"
-    worst=$(printf '%s\n' "$worst" "${excess%% *} in $case" | sort -g | tail -n 1)
+    read -r mean largest where <<<"$(excess_of "$case")"
+    excess_is_good "$mean" "$largest" || fail "$case is too far from its reference: $mean times the CPU's error, $largest in $where"
+    worst=$(printf '%s\n' "$worst" "$mean in $case" | sort -g | tail -n 1)
 done
 
 make_data
