@@ -120,6 +120,13 @@ const void *emulator_aligned(const void *address, int bytes) {
     return address;
 }
 
+const void *emulator_global(const void *address, int bytes) {
+    const unsigned char *byte = address;
+    CHECK(byte < machine.shared || byte >= machine.shared + SHARED_SIZE,
+          "%s accesses shared memory with an instruction for global memory", machine.kernel);
+    return emulator_aligned(address, bytes);
+}
+
 static void copy_now(Copy copy) {
     memset(copy.to, 0, COPY_BYTES);
     if (copy.bytes) memcpy(copy.to, copy.from, (size_t)copy.bytes);

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+enum { KERNEL_ARGUMENT_BYTES = 4096 }; /* that CUDA passes to a kernel at most */
+
 typedef void EmulatorProgram(const void *arguments, int64_t x, int64_t y, int64_t z);
 
 /* Runs every program of the grid. Ends the job if threads diverge at a barrier or a write falls outside of a tile's
@@ -21,6 +23,9 @@ void *emulator_shared_memory(const char *name, int64_t entry_size, int rows, int
 float emulator_shuffle(float x, int lane);
 /* Returns the address. Ends the job unless it is a multiple of `bytes`, as a vector access needs on a GPU. */
 const void *emulator_aligned(const void *address, int bytes);
+/* The same for an instruction that accesses global memory only, such as st.global: the address must not be in shared
+ * memory. */
+const void *emulator_global(const void *address, int bytes);
 /* cp.async.cg.shared.global: copies `bytes` bytes to 16 bytes of shared memory, whose rest becomes zero, at some time
  * before the thread's wait for the copy returns. */
 void emulator_copy_start(void *to, const void *from, int bytes);

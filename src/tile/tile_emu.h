@@ -41,14 +41,14 @@ typedef union __attribute__((may_alias)) Sixteen {
 
 DEVICE Sixteen sixteen_read(const void *from) { return *(const Sixteen *)emulator_aligned(from, 16); }
 DEVICE void sixteen_write(void *to, Sixteen x) { *(Sixteen *)emulator_aligned(to, 16) = x; }
-DEVICE Sixteen sixteen_load(const void *from) { return sixteen_read(from); }
-DEVICE void sixteen_store(void *to, Sixteen x) { sixteen_write(to, x); }
+DEVICE Sixteen sixteen_load(const void *from) { return *(const Sixteen *)emulator_global(from, 16); }
+DEVICE void sixteen_store(void *to, Sixteen x) { *(Sixteen *)emulator_global(to, 16) = x; }
 DEVICE Sixteen eight_read(const void *from) {
     Sixteen x = {{0}};
     memcpy(&x, emulator_aligned(from, 8), 8);
     return x;
 }
-DEVICE void eight_store(void *to, Sixteen x) { memcpy((void *)emulator_aligned(to, 8), &x, 8); }
+DEVICE void eight_store(void *to, Sixteen x) { memcpy((void *)emulator_global(to, 8), &x, 8); }
 DEVICE void pair_write(void *to, int bytes, Sixteen x) {
     memcpy((void *)emulator_aligned(to, bytes), &x, (size_t)bytes);
 }
@@ -57,6 +57,7 @@ DEVICE uint32_t round_pair(float low, float high) {
 }
 
 #define KERNEL(name, Arguments)                                                                                        \
+    _Static_assert(sizeof(Arguments) <= KERNEL_ARGUMENT_BYTES, "CUDA refuses so many bytes of arguments");             \
     static void name##_program(const Arguments a, int64_t program_x, int64_t program_y, int64_t program_z);            \
     void KERNEL_SYMBOL(name)(const void *arguments, int64_t x, int64_t y, int64_t z);                                  \
     void KERNEL_SYMBOL(name)(const void *arguments, int64_t x, int64_t y, int64_t z) {                                 \

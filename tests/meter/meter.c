@@ -62,7 +62,7 @@ typedef struct Lane {
     int stage;             /* the open stage */
     int barriers;          /* barriers of the program that the lane has passed */
     uint64_t exchanges;    /* barriers of the warp that the lane has passed */
-    uintptr_t vector;      /* the access of several bytes that an `emulator_aligned` announced */
+    uintptr_t vector;      /* the access of several bytes that an `emulator_aligned` or `emulator_global` announced */
     int vector_bytes, vector_left;
     const void *vector_site;
     Place last[SITES]; /* the lane's last request of each site */
@@ -478,13 +478,22 @@ WRAPPED(float *, emulator_scratch, void) {
     return scratch;
 }
 
-WRAPPED(const void *, emulator_aligned, const void *address, int bytes) {
-    site_passed(__builtin_return_address(0));
+static void announce_vector(const void *site, const void *address, int bytes) {
+    site_passed(site);
     Lane *lane = &meter.lane[emulator_thread];
     lane->vector = (uintptr_t)address;
     lane->vector_bytes = lane->vector_left = bytes;
-    lane->vector_site = __builtin_return_address(0);
+    lane->vector_site = site;
+}
+
+WRAPPED(const void *, emulator_aligned, const void *address, int bytes) {
+    announce_vector(__builtin_return_address(0), address, bytes);
     return __real_emulator_aligned(address, bytes);
+}
+
+WRAPPED(const void *, emulator_global, const void *address, int bytes) {
+    announce_vector(__builtin_return_address(0), address, bytes);
+    return __real_emulator_global(address, bytes);
 }
 
 WRAPPED(void, emulator_copy_start, void *to, const void *from, int bytes) {

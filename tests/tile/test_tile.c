@@ -27,7 +27,8 @@ WORDS_ALL
 #undef WORDS
 EmulatorProgram words_divergent_emu_bf16, words_outside_emu_bf16, words_two_writers_emu_bf16, words_misaligned_emu_bf16,
     words_unsynchronised_emu_bf16, words_not_awaited_emu_bf16, words_reads_after_emu_bf16, words_reads_before_emu_bf16,
-    words_writes_after_emu_bf16, words_stage_not_awaited_emu_bf16, words_left_copies_emu_bf16;
+    words_writes_after_emu_bf16, words_stage_not_awaited_emu_bf16, words_left_copies_emu_bf16,
+    words_global_store_emu_bf16, words_global_store_of_8_emu_bf16, words_global_load_emu_bf16;
 
 typedef enum Word {
 #define WORDS(name) WORD_##name,
@@ -569,6 +570,9 @@ static void test_emulator_finds_mistakes(void **state) {
     assert_true(program_dies("words", words_misaligned_emu_bf16, &writes, "words accesses 16 bytes"));
     const WordsArguments loads = {.f = f, .stride = STRIDE, .out_f32 = out_f32};
     assert_true(program_dies("words", words_left_copies_emu_bf16, &loads, "words ends before its copies have"));
+    EmulatorProgram *const global[] = {words_global_store_emu_bf16, words_global_store_of_8_emu_bf16,
+                                       words_global_load_emu_bf16};
+    for (int n = 0; n < 3; n++) assert_true(program_dies("words", global[n], &loads, "words accesses shared memory"));
     EmulatorProgram *const stale[] = {words_unsynchronised_emu_bf16, words_not_awaited_emu_bf16,
                                       words_stage_not_awaited_emu_bf16};
     for (int n = 0; n < 3; n++) {

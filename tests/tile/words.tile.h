@@ -581,6 +581,22 @@ KERNEL(words_two_writers, WordsArguments) {
     a.out_f32[0] = 0;
 }
 /* Columns 8 .. 23 of a tile start at a multiple of 16 bytes, columns 4 .. 19 do not. */
+/* Vector accesses to shared memory by the instructions for global memory. */
+KERNEL(words_global_store, WordsArguments) {
+    MATRIX(matrix, 16, 16);
+    sixteen_store(matrix, sixteen_load(a.f));
+}
+
+KERNEL(words_global_store_of_8, WordsArguments) {
+    MATRIX(matrix, 16, 16);
+    eight_store(matrix, sixteen_load(a.f));
+}
+
+KERNEL(words_global_load, WordsArguments) {
+    MATRIX(matrix, 16, 16);
+    sixteen_store(a.out_f32, sixteen_load(matrix));
+}
+
 KERNEL(words_misaligned, WordsArguments) {
     TILE(tile, 16, 32);
     ACCUMULATOR(product, 16, 16);
