@@ -107,21 +107,28 @@ static int64_t cuda_available(int sharers) {
 
 static uint64_t cuda_identity(void) { return cuda.identity; }
 
+static const int64_t LONGEST_PITCH = INT32_MAX; /* bytes between rows that one call of CUDA can skip */
+
 static void cuda_fill(void *to, int value, int64_t rows, int64_t bytes, int64_t stride) {
     if (rows == 0 || bytes == 0) return;
     if (stride == bytes || rows == 1)
         CUDA(cudaMemsetAsync(to, value, (size_t)(rows * bytes), cuda.stream));
-    else
+    else if (stride <= LONGEST_PITCH)
         CUDA(cudaMemset2DAsync(to, (size_t)stride, value, (size_t)bytes, (size_t)rows, cuda.stream));
+    else
+        for (int64_t row = 0; row < rows; row++) cuda_fill((char *)to + row * stride, value, 1, bytes, bytes);
 }
 
 static void cuda_copy(void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t rows, int64_t bytes) {
     if (rows == 0 || bytes == 0) return;
     if ((to_stride == bytes && from_stride == bytes) || rows == 1)
         CUDA(cudaMemcpyAsync(to, from, (size_t)(rows * bytes), cudaMemcpyDefault, cuda.stream));
-    else
+    else if (to_stride <= LONGEST_PITCH && from_stride <= LONGEST_PITCH)
         CUDA(cudaMemcpy2DAsync(to, (size_t)to_stride, from, (size_t)from_stride, (size_t)bytes, (size_t)rows,
                                cudaMemcpyDefault, cuda.stream));
+    else
+        for (int64_t row = 0; row < rows; row++)
+            cuda_copy((char *)to + row * to_stride, bytes, (const char *)from + row * from_stride, bytes, 1, bytes);
 }
 
 static void cuda_product(const Gemm *g) {

@@ -10,7 +10,9 @@
  * FAKE_CUDA_STICKY  "RANK:N[:ERROR]": after kernel number N of this rank, every call returns an error
  * FAKE_CUDA_ERROR   what cudaGetDeviceCount returns, a number       FAKE_CUDA_GPUS    number of GPUs (1)
  * FAKE_CUDA_DRIVER  the CUDA version of the driver (13000)          FAKE_CUDA_MAJOR   compute capability (9)
- * FAKE_CUDA_MEMORY  bytes of a GPU (2^40) */
+ * FAKE_CUDA_MEMORY  bytes of a GPU (2^40)
+ *
+ * CUDA_VISIBLE_DEVICES hides all but its first GPUs. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -22,6 +24,7 @@
 #include "base/check.h"
 #include "fake_cuda/fake.h"
 #include "core/launch_cuda.h"
+#include "tile/emulator.h"
 
 typedef struct Task {
     void (*run)(void *payload);
@@ -554,8 +557,11 @@ static void run_transfer(void *payload) {
             memset(t->to + row * t->to_stride, t->value, t->bytes);
 }
 
+enum { LONGEST_PITCH = INT32_MAX }; /* cudaDeviceProp.memPitch */
+
 static cudaError_t transfer(Transfer t, cudaStream_t stream) {
     ANSWER_FAILURE;
+    if (t.rows > 1 && (t.to_stride > LONGEST_PITCH || t.from_stride > LONGEST_PITCH)) return cudaErrorInvalidPitchValue;
     CHECK(!stream->lane, "memory is filled and copied on the device's stream");
     fake_enqueue(stream, run_transfer, &t, sizeof t);
     return cudaSuccess;
@@ -585,8 +591,18 @@ cudaError_t cudaDriverGetVersion(int *version) {
     return cudaSuccess;
 }
 
+/* How many GPUs CUDA_VISIBLE_DEVICES lets the program see. */
+static int visible_gpus(void) {
+    const int gpus = (int)number_of("FAKE_CUDA_GPUS", 1);
+    const char *list = getenv("CUDA_VISIBLE_DEVICES");
+    if (!list) return gpus;
+    int named = *list != '\0';
+    for (; *list; list++) named += *list == ',';
+    return named < gpus ? named : gpus;
+}
+
 cudaError_t cudaGetDeviceCount(int *count) {
-    *count = (int)number_of("FAKE_CUDA_GPUS", 1);
+    *count = visible_gpus();
     return (cudaError_t)number_of("FAKE_CUDA_ERROR", cudaSuccess);
 }
 
@@ -619,7 +635,8 @@ const char *cudaGetErrorString(cudaError_t error) {
 }
 cudaError_t cudaGetLastError(void) { return last; }
 
-enum { ARGUMENT_BYTES = 1024 }; /* more than any kernel has; the real runtime knows the number */
+/* The fake copies as many bytes as CUDA allows; the real runtime knows the number. */
+enum { ARGUMENT_BYTES = KERNEL_ARGUMENT_BYTES };
 
 typedef struct Launch {
     Kernel kernel;

@@ -4,7 +4,7 @@
 # (the program) and FAKE_LIBRARIES (the folder of its cuBLASLt and NCCL) besides.
 source "$(dirname "$0")/common.sh"
 : "${FAKE:?the flame-c that is linked with the fake runtime}" "${FAKE_LIBRARIES:?the folder of the fake libraries}"
-: "${FAKE_LAUNCH:?launch_cuda.c on a runtime that only counts shared memory}"
+: "${FAKE_LAUNCH:?launch_cuda.c on a runtime that only counts shared memory}" "${FAKE_PITCH:?copies of rows far apart}"
 unset CUDA_VISIBLE_DEVICES
 make_data
 make_config
@@ -64,6 +64,16 @@ FAKE_CUDA_GPUS=3 two_runs on_gpu 3 "${on[@]}" --training.mixed_precision_param=f
 same "without a graph" "$work/1x3-float32-cpu" "$work/launched"
 two_runs on_gpu 3 "${on[@]}" --comm.share_gpu=mpi --training.mixed_precision_param=float32 --job.dump_folder="$work/shared"
 same "ranks that share a GPU" "$work/1x3-float32-cpu" "$work/shared"
+
+# The kernel with the longest arguments: the table of a rotation of 256 channels.
+sed 's/^model: .*/model: {model_type: transformer, hidden_size: 256, num_hidden_layers: 1, num_heads: 1, vocab_size: 320}/
+     /use_short_conv: true, attn/d' "$work/config.yaml" >"$work/wide.yaml"
+wide=(--config "$work/wide.yaml" --training.steps=2 --training.mixed_precision_param=float32)
+ranks 1 "${wide[@]}" --job.dump_folder="$work/wide-cpu" || { cat "$work/log"; fail "heads of 256 channels on the CPU"; }
+on_gpu 1 "${wide[@]}" --job.dump_folder="$work/wide-gpu" || { cat "$work/log"; fail "heads of 256 channels"; }
+losses "$work/wide-cpu" >"$work/a"
+[ -s "$work/a" ] && losses "$work/wide-gpu" | cmp - "$work/a" || fail "heads of 256 channels: losses differ from the CPU's"
+LD_LIBRARY_PATH=$FAKE_LIBRARIES:${LD_LIBRARY_PATH:-} "$FAKE_PITCH" || fail "rows far apart"
 
 # The scores of each token of an evaluation, and of requests in several micro-batches.
 for ((i = 0; i < 30; i++)); do printf '{"text": "%s"}\n' "$(printf '%*s' $((i * 7 % 40 + 1)) text)"; done >"$work/requests.jsonl"
