@@ -33,8 +33,8 @@ typedef struct CommFunctions {
     const void *(*whole)(Comm *comm, const void *memory);
     /* receive[r*bytes ...] = send of rank r. In place when send = receive + rank*bytes. */
     void (*all_gather)(Comm *comm, const void *send, void *receive, int64_t bytes);
-    /* receive[i] = sum over ranks, in rank order, of send_r[rank*count + i]. In place when receive = send + rank*count.
-     */
+    /* receive[i] = sum over ranks of send_r[rank*count + i], in rank order, except in `nccl`, whose order depends on
+     * its algorithm. In place when receive = send + rank*count. */
     void (*reduce_scatter)(Comm *comm, const float *send, float *receive, int64_t count);
     /* Orders later device calls after every all_gather (reduce_scatter) so far: they see its result and may overwrite
      * its input. Does not block the host. */
