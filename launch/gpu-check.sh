@@ -100,6 +100,10 @@ gpus() {
     sed -n 's/.* number [0-9]* of \([0-9]*\),.*/\1/p' <<<"$device"
 }
 
+gpus_in_words() {
+    [ "$(gpus)" = 1 ] && echo "one GPU" || echo "$(gpus) GPUs"
+}
+
 # each FOLDER FUNCTION: calls the function with the arguments of each line of stdin, several at once. Its output goes to
 # FOLDER/ARGUMENTS, joined by dots, and its exit code to the same name with .code, which is missing if there was no time.
 each() {
@@ -194,11 +198,20 @@ part_golden() {
     return 1
 }
 
+# in_time COMMAND...: runs a command of a part. Exit code 124: there was too little time; 1: any other failure.
+in_time() {
+    local code=0
+    within 120 "$@" >"$work/log" 2>&1 || code=$?
+    [ "$code" = 0 ] || tell "$work/log" "$code"
+    [ "$code" = 0 ] || [ "$code" = 124 ] || code=1
+    return "$code"
+}
+
 make_run() {
     [ ! -e "$work/config.yaml" ] || return 0
     mkdir -p "$work/text"
     seq 1 60000 | awk '{ print $1, $1 * $1, "is the square of", $1 }' >"$work/text/squares.txt"
-    within 60 "$flame" data build --text "$work/text" --out "$work/data.h5" >"$work/log" 2>&1 || { tell "$work/log" $?; return 1; }
+    in_time "$flame" data build --text "$work/text" --out "$work/data.h5" || return
     cat >"$work/config.yaml" <<END
 model: {model_type: gla, hidden_size: 256, num_hidden_layers: 4, num_heads: 4, vocab_size: 320, use_short_conv: true,
         attn: {layers: [2], num_heads: 4, window_size: 128}}
@@ -212,10 +225,7 @@ END
 
 # train FOLDER DEVICE ARGUMENTS...
 train() {
-    local code=0
-    within 120 "$flame" --config "$work/config.yaml" --device="$2" --job.dump_folder="$work/$1" "${@:3}" >"$work/log" 2>&1 || code=$?
-    [ "$code" = 0 ] || tell "$work/log" "$code"
-    return "$code"
+    in_time "$flame" --config "$work/config.yaml" --device="$2" --job.dump_folder="$work/$1" "${@:3}"
 }
 
 losses() {
@@ -230,10 +240,11 @@ distance() {
               exit !(n && sum / n <= bound) }'
 }
 
+# 512 tokens per step, so that one thread at 4,000 tokens/s takes half of the part's time.
 part_curve() {
-    local words code=0
-    make_run && train curve-gpu cuda --training.mixed_precision_param=bfloat16 &&
-        train curve-cpu cpu --training.mixed_precision_param=float32 --training.batch_size=8 || return 1 # larger batches: faster
+    local words code=0 on=(--training.seq_len=256 --training.batch_size=2 --training.global_batch_size=2)
+    make_run && train curve-gpu cuda "${on[@]}" --training.mixed_precision_param=bfloat16 &&
+        train curve-cpu cpu "${on[@]}" --training.mixed_precision_param=float32 || return
     words=$(distance curve-gpu curve-cpu 0.02) || code=1
     say "200 steps, bf16 on the GPU and fp32 on the CPU: $words"
     paste <(losses curve-gpu) <(losses curve-cpu) | awk 'NR % 20 == 1 || NR == 200 { print "step", $1, "gpu", $2, "cpu", $4 }' >>"$work/details"
@@ -242,16 +253,16 @@ part_curve() {
 
 part_resume() {
     local on=(--training.steps=20 --checkpoint.enable_checkpoint=true --checkpoint.interval=10) a b
-    make_run && train whole cuda "${on[@]}" || return 1
+    make_run && train whole cuda "${on[@]}" || return
     cp -r "$work/whole" "$work/again" && rm -rf "$work/again/checkpoint/step-00000020"
-    train again cuda "${on[@]}" || return 1
+    train again cuda "${on[@]}" || return
     a=$(cat "$work"/whole/checkpoint/step-00000020/*.safetensors | sha256sum)
     b=$(cat "$work"/again/checkpoint/step-00000020/*.safetensors | sha256sum)
     say "20 steps, and 10 with 10 more: weights and moments $([ "$a" = "$b" ] && echo "equal bit for bit" || echo DIFFER), losses: $(distance again whole 0)"
     [ "$a" = "$b" ]
 }
 
-# ranks_run COUNT WAY WORDS ARGUMENTS...: runs COUNT ranks. WAY is how they share one GPU (nccl, mpi), or none.
+# ranks_run COUNT WAY WORDS ARGUMENTS...: runs COUNT ranks. WAY is how ranks with the same GPU send (nccl, mpi), or none.
 ranks_run() {
     local name=ranks-$1-$2-$# code=0 how=() words
     [ "$2" = none ] || how=(--comm.share_gpu="$2")
@@ -268,15 +279,16 @@ ranks_run() {
 }
 
 part_ranks() {
-    local count way words mesh=--training.data_parallel_replicate_degree=2 bad=0
+    local count way words mesh=--training.data_parallel_replicate_degree=2 first=${CUDA_VISIBLE_DEVICES:-0} bad=0
     ranks_on=(--device=cuda --training.steps=20 --training.mixed_precision_param=float32)
-    make_run && train ranks-1 cuda "${ranks_on[@]}" || return 1
+    make_run && train ranks-1 cuda "${ranks_on[@]}" || return
     for count in 2 4; do
-        if [ "$(gpus)" -ge "$count" ]; then way=none words="a GPU each"; else way=nccl words="one GPU, NCCL"; fi
+        if [ "$(gpus)" -ge "$count" ]; then way=none words="a GPU each"; else way=nccl words="$(gpus_in_words), NCCL"; fi
         ranks_run "$count" $way "$words" || bad=1
     done
     ranks_run 4 $way "$words, 2 replicas" $mesh || bad=1
-    ranks_run 2 mpi "one GPU, through the host" || bad=1
+    # Two GPUs would use NCCL.
+    CUDA_VISIBLE_DEVICES=${first%%,*} ranks_run 2 mpi "one GPU, through the host" || bad=1
     return "$bad"
 }
 
@@ -330,10 +342,12 @@ estimated() {
     { [ "$1 $3" = "$2 2048" ] && sed -n 's/.*"step_ms": *\([0-9.]*\).*/\1/p' "docs/gpu/estimates/$2.json" 2>/dev/null | grep .; } || echo -
 }
 
-# bench_one NAME CONFIG LENGTH ARGUMENTS...: times steps of 32768 tokens, or of one longer sequence. Adds to `undone` what there is
+timed_tokens=32768 long_sequences=(8192 32768 65536)
+
+# bench_one NAME CONFIG LENGTH ARGUMENTS...: times steps of timed_tokens, or of one longer sequence. Adds to `undone` what there is
 # no time for.
 bench_one() {
-    local name=$1 batch=$((32768 / $3)) code=0 file=$work/bench-$1.json
+    local name=$1 batch=$((timed_tokens / $3)) code=0 file=$work/bench-$1.json
     [ "$SECONDS" -lt $((part_end - 2)) ] || { undone+=("$name"); return 0; }
     within 45 "$flame" bench --config "configs/$2.yaml" --device=cuda --training.seq_len="$3" --training.context_len="$3" \
         --training.mixed_precision_param=bfloat16 --training.batch_size=$((batch > 0 ? batch : 1)) --training.global_batch_size=null \
@@ -366,7 +380,7 @@ part_bench() {
     bench_one gated_deltanet-340M gated_deltanet-340M 2048 || bad=1
     bench_one gla-1.3B gla-1.3B 2048 || bad=1
     bench_one gla-340M-cpu-offload gla-340M 2048 --training.enable_cpu_offload=true || bad=1
-    for length in 8192 32768 65536; do
+    for length in "${long_sequences[@]}"; do
         bench_one gla-340M-"$length" gla-340M "$length" || bad=1
         bench_one gla-swa-340M-"$length" gla-swa-340M "$length" || bad=1
         bench_one transformer-340M-"$length" transformer-340M "$length" || bad=1
@@ -386,7 +400,7 @@ compared=(gla-340M gla-swa-340M transformer-340M gated_deltanet-340M)
 
 fla_step() {
     local configs=("${compared[@]/#/configs/}")
-    LD_LIBRARY_PATH=$their_libraries "$python" tools/fla_step.py --length 2048 --tokens 32768 "$@" "${configs[@]/%/.yaml}"
+    LD_LIBRARY_PATH=$their_libraries "$python" tools/fla_step.py --length 2048 --tokens $timed_tokens "$@" "${configs[@]/%/.yaml}"
 }
 
 # Triton and inductor keep what they have compiled in files. So this runs them on a few tokens while other parts run, and `compare`

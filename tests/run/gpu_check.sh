@@ -1,17 +1,22 @@
 #!/usr/bin/env bash
 # launch/gpu-check.sh with the fake runtime: parts that pass, a part that fails, no GPU; each with its exit code, its table
-# and its JSON. Needs FAKE and FAKE_LIBRARIES as fake_gpu.sh does, and EMULATED.
+# and its JSON. Needs FAKE and FAKE_LIBRARIES as fake_gpu.sh does, EMULATED, and FAKE_OPS.
 source "$(dirname "$0")/common.sh"
 : "${FAKE:?the flame-c that is linked with the fake runtime}" "${EMULATED:?the flame-c whose kernels the emulator runs}"
+: "${FAKE_OPS:?the op tests that are linked with the fake runtime}"
 : "${FAKE_LIBRARIES:?the folder of the fake libraries}"
 unset CUDA_VISIBLE_DEVICES
 bundle=$work/bundle
 mkdir -p "$bundle"/{launch,tests/golden}
-cp "$source_folder/launch/gpu-check.sh" "$bundle/launch/"
+# The same with smaller models, and fewer and shorter sequences.
+sed -e 's/hidden_size: 256/hidden_size: 64/' -e 's/ seq_len: 512,/ seq_len: 64,/' -e 's/steps: 200,/steps: 40,/' \
+    -e 's/^timed_tokens=.*/timed_tokens=128 long_sequences=(192)/' "$source_folder/launch/gpu-check.sh" >"$bundle/launch/gpu-check.sh"
+chmod +x "$bundle/launch/gpu-check.sh"
 cp -r "$source_folder"/tests/golden/{gla-swa,mamba2} "$bundle/tests/golden/"
 mkdir "$bundle/tests/golden/gla" && cp -r "$source_folder"/tests/golden/gla/. "$bundle/tests/golden/gla/"
 ln -s "$FAKE" "$bundle/flame-c"
 cd "$work"
+make_config
 export PYTHON=none LD_LIBRARY_PATH=$FAKE_LIBRARIES${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
 # checked CODE WORDS PART...: the exit code, and what the table and the JSON both say.
@@ -55,8 +60,39 @@ SPOIL='/^grad.*norm/ { $2 = "nan  FAILED" }' checked 1 '0 of 2 cases agree in fp
 ln -sf "$FAKE" "$bundle/flame-c"
 
 FAKE_NCCL_CONNECT=fail FAKE_CUDA_GPUS=2 checked 1 'NCCL cannot connect' ranks
-grep -q '2 ranks, a GPU each: failed' "$work/log" && grep -q '4 ranks, one GPU, NCCL: failed' "$work/log" ||
+grep -q '2 ranks, a GPU each: failed' "$work/log" && grep -q '4 ranks, 2 GPUs, NCCL: failed' "$work/log" ||
     { cat "$work/log"; fail "two GPUs are visible, whatever nvidia-smi lists"; }
+# With several GPUs, ranks of one of them still send through the host: without NCCL, this run is the only one that works.
+FAKE_NCCL_CONNECT=fail FAKE_CUDA_GPUS=4 checked 1 '2 ranks, one GPU, through the host: mean distance .* over 20 steps' ranks
+FAKE_CUDA_GPUS=1 checked 0 '2 ranks, one GPU, NCCL: mean distance' ranks
+[ "$(grep -c 'mean distance .* over 20 steps' "$work/log")" = 4 ] || { cat "$work/log"; fail "ranks"; }
+checked 0 'bf16 on the GPU and fp32 on the CPU: mean distance .* over 40 steps' curve
+# A run that is stopped for lack of time is no failure of the GPU.
+rm "$bundle/flame-c"
+printf '#!/bin/sh\ncase $* in *curve-cpu*) exec sleep 99; esac\nexec "$FAKE" "$@"\n' >"$bundle/flame-c"
+chmod +x "$bundle/flame-c"
+checked 0 'stopped, too slow' --seconds 15 curve
+grep -q '^curve *cut off' "$work/log" || { cat "$work/log"; fail "curve is not cut off"; }
+ln -sf "$FAKE" "$bundle/flame-c"
+
+mkdir "$bundle/tests/ops"
+printf 'OP_TEST(%s)\n' rms_norm swiglu >"$bundle/tests/ops/op_tests.def"
+ln -s "$FAKE_OPS" "$bundle/test_ops"
+checked 0 '2 of 2 ops agree' ops
+echo 'OP_TEST(no_such_op)' >>"$bundle/tests/ops/op_tests.def"
+checked 1 '2 of 3 ops agree; not: no_such_op' ops
+rm -r "$bundle/tests/ops"
+
+mkdir "$bundle/configs"
+for config in gla gla-swa transformer gated_deltanet gated_deltanet-swa mamba2; do
+    sed 's/^model: .*/model: {model_type: gla, hidden_size: 64, num_hidden_layers: 1, num_heads: 2, vocab_size: 320}/; /use_short_conv: true, attn/d' \
+        "$work/config.yaml" >"$bundle/configs/$config-340M.yaml"
+done
+cp "$bundle/configs/gla-340M.yaml" "$bundle/configs/gla-1.3B.yaml"
+sed -i 's/2048 /64 /; s/4096 /64 /' "$bundle/launch/gpu-check.sh"
+checked 0 'gla-340M  +[0-9]+\.[0-9] +- +[0-9]+ ' --seconds 25 bench
+grep -qE '^bench +(good|cut off) .* timed; MFU is of the product rate' "$work/log" || { cat "$work/log"; fail "bench"; }
+
 FAKE_CUDA_ERROR=100 checked 1 'finds no GPU' golden resume
 # A sanitizer that does not support the GPU does not make the ops fail.
 mkdir "$bundle/tests/ops"
