@@ -344,7 +344,7 @@ static const Command *const parts[] = {&checkpoint_list_command, &checkpoint_ver
 
 const Command checkpoint_command = {
     .name = "checkpoint",
-    .summary = "list, verify, compare and prune checkpoints",
+    .summary = "list, verify, diff and prune checkpoints",
     .text = "Looks after the checkpoints of a run; docs/checkpoint-format.md describes their files.\n",
     .parts = parts,
 };

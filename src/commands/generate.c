@@ -374,8 +374,8 @@ const Command generate_command = {
     .name = "generate",
     .summary = "generate text that continues prompts",
     .text = "Reads prompts and prints the text that the model generates after each, token by token.\n\n"
-            "  flame-c generate --checkpoint exp/quickstart --prompt 'static int '\n"
-            "  flame-c generate --checkpoint exp/quickstart --prompt-file prompts.jsonl --out texts.jsonl\n\n"
+            "  flame-c generate --checkpoint runs/quickstart --prompt 'static int '\n"
+            "  flame-c generate --checkpoint runs/quickstart --prompt-file prompts.jsonl --out texts.jsonl\n\n"
             "A line of a .jsonl file is {\"prompt\": TEXT or [ids], \"stop\": [TEXT, ..], \"max_new_tokens\": N}, a "
             "line of\n"
             "--out {\"text\": .., \"ids\": [..], \"ended\": \"eos\", \"stop\", \"length\" or \"interrupted\"}. The "

@@ -86,7 +86,7 @@ void option_meaning(const Option *option, char meaning[512]);
             "let ranks share a GPU and exchange data through MPI or NCCL; slow, for tests", offset                     \
     }
 #define CONFIG_OPTIONS                                                                                                 \
-    {"config", OPTION_KEY, "FILE", NULL, 0, 0, "the configuration, in YAML", 0}, {                                     \
+    {"config", OPTION_KEY, "FILE", NULL, 0, 0, "the configuration, in YAML or TOML", 0}, {                             \
         "device", OPTION_KEY, DEVICES, "auto", 0, 0, "where to compute", 0                                             \
     }
 

@@ -245,7 +245,7 @@ static const RetiredKey retired[] = {
     {"checkpoint.exclude_from_loading", NULL,
      "checkpoint.initial_load_path takes the weights only; resuming takes everything"},
     {"checkpoint.create_seed_checkpoint", NULL, "initial weights do not depend on the number of ranks; leave it out"},
-    {"metrics.enable_wandb", NULL, "metrics.jsonl and TensorBoard files are written, and wandb reads both"},
+    {"metrics.enable_wandb", NULL, "TensorBoard files are written, which `wandb sync` uploads"},
     {"metrics.save_for_all_ranks", NULL, "metrics are sums over all ranks; leave it out"},
     {"metrics.rank_0_only", NULL, "metrics are sums over all ranks; leave it out"},
     {"metrics.disable_color_printing", NULL, "nothing is coloured; leave it out"},
