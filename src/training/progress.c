@@ -34,16 +34,6 @@ struct Saver {
     int64_t saved_samples; /* Progress.samples at the newest save; after a rewind the same step is saved again */
 };
 
-/* Adds a change if the teacher has other weights. If it is another folder, that is a key that differs; this compares
- * the weights themselves. */
-static void compare_teacher(Saver *saver, const json_t *state) {
-    const char *saved = json_string_value(json_object_get(state, "teacher"));
-    char teacher[32];
-    run_state_teacher(saver->run.session, teacher);
-    if (saved && teacher[0] && strcmp(saved, teacher) != 0)
-        key_differences_add(&saver->changes, "", "weights of training.teacher", saved, teacher);
-}
-
 /* Checks that the loaded step has this run's model, whose keys may have come from another step, and collects the
  * changes. */
 static Status compare_step(Saver *saver, const Session *session, int64_t step) {
@@ -93,7 +83,7 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
                                       session->model->unit, session->model->units, &step, &state);
     if (status == OK && step >= 0) status = run_state_unpack(&saver->run, state, step, progress);
     if (status == OK && step >= 0) status = compare_step(saver, session, step);
-    if (status == OK && step >= 0) compare_teacher(saver, state);
+    if (status == OK && step >= 0) run_state_compare(&saver->run, state, &saver->changes);
     if (status == OK && step >= 0)
         status = agree(session->comm, session->comm->rank == 0 ? set_newer_aside(saver, step) : OK);
     if (status == OK && step >= 0) {

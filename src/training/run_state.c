@@ -9,6 +9,7 @@
 #include "checkpoint/checkpoint_state.h"
 #include "checkpoint/checkpoint_steps.h"
 #include "training/changes.h"
+#include "training/setup.h"
 
 static const int64_t MANY = 1000000000000000; /* more than any count of a run */
 
@@ -64,20 +65,25 @@ int64_t progress_passed_over(const Progress *p) {
     return samples;
 }
 
-void run_state_teacher(const Session *session, char text[32]) {
+/* The fingerprint of the teacher's weights as text; "" without a teacher. */
+static void teacher_text(const Session *session, char text[32]) {
     text[0] = 0;
     if (session->teacher) snprintf(text, 32, "%016" PRIx64, session->teacher_fingerprint);
 }
 
+static int64_t sequences_per_step(const RunPlace *run) {
+    return step_shape(run->config, run->session->comm->size).samples;
+}
+
 json_t *run_state_pack(const RunPlace *run, const Progress *p) {
     char teacher[32];
-    run_state_teacher(run->session, teacher);
+    teacher_text(run->session, teacher);
     char fingerprint[32];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, stream_facts(run->stream)->fingerprint);
-    json_t *state =
-        json_pack("{s:I,s:I,s:I,s:I,s:I,s:s}", "updates", (json_int_t)p->updates, "samples", (json_int_t)p->samples,
-                  "tokens", (json_int_t)p->tokens, "updated_step", (json_int_t)p->updated_step, "seed",
-                  (json_int_t)run->config->training.seed, "data_fingerprint", fingerprint);
+    json_t *state = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:s}", "updates", (json_int_t)p->updates, "samples",
+                              (json_int_t)p->samples, "tokens", (json_int_t)p->tokens, "updated_step",
+                              (json_int_t)p->updated_step, "sequences_per_step", (json_int_t)sequences_per_step(run),
+                              "seed", (json_int_t)run->config->training.seed, "data_fingerprint", fingerprint);
     CHECK_MEMORY(state, "out of memory");
     json_object_set_new(state, "spikes", pack_spikes(&p->spikes));
     if (p->rewinds > 0) json_object_set_new(state, "passed_over", pack_passed_over(p));
@@ -176,4 +182,26 @@ Status run_state_unpack(const RunPlace *run, const json_t *state, int64_t step, 
                            .spikes = unpack_spikes(state)};
     unpack_passed_over(state, progress);
     return OK;
+}
+
+static void compare_teacher(const RunPlace *run, const json_t *state, KeyDifferences *differences) {
+    const char *saved = json_string_value(json_object_get(state, "teacher"));
+    char teacher[32];
+    teacher_text(run->session, teacher);
+    if (saved && teacher[0] && strcmp(saved, teacher) != 0)
+        key_differences_add(differences, "", "weights of training.teacher", saved, teacher);
+}
+
+static void compare_sequences(const RunPlace *run, const json_t *state, KeyDifferences *differences) {
+    const int64_t saved = integer_of(state, "sequences_per_step"), sequences = sequences_per_step(run);
+    char old[32], now[32];
+    if (saved <= 0 || saved == sequences) return;
+    snprintf(old, sizeof old, "%lld", (long long)saved);
+    snprintf(now, sizeof now, "%lld", (long long)sequences);
+    key_differences_add(differences, "", "sequences per step", old, now);
+}
+
+void run_state_compare(const RunPlace *run, const json_t *state, KeyDifferences *differences) {
+    compare_sequences(run, state, differences);
+    compare_teacher(run, state, differences);
 }

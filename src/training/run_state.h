@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "config/config.h"
+#include "config/key_differences.h"
 #include "data/stream.h"
 #include "training/session.h"
 #include "training/spikes.h"
@@ -44,7 +45,8 @@ json_t *run_state_pack(const RunPlace *run, const Progress *progress);
 Status run_state_unpack(const RunPlace *run, const json_t *state, int64_t step, Progress *progress);
 /* How many samples were passed over, so that the weights have not seen them although later ones were read. */
 int64_t progress_passed_over(const Progress *progress);
-/* The fingerprint of the teacher's weights as text; "" without a teacher. */
-void run_state_teacher(const Session *session, char text[32]);
+/* Adds what differs from the state although no key need differ: the sequences per step, which the number of ranks may
+ * decide, and the weights of training.teacher. */
+void run_state_compare(const RunPlace *run, const json_t *state, KeyDifferences *differences);
 
 #endif

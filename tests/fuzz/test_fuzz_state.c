@@ -60,7 +60,7 @@ static void make_stream(void) {
 }
 
 static json_t *state_of_run(void) {
-    const RunPlace run = {&config, &(Session){0}, stream, folder, "a run"};
+    const RunPlace run = {&config, &(Session){.comm = comm}, stream, folder, "a run"};
     Progress progress = {.step = STEP, .updates = 2, .samples = 40, .tokens = 2048, .updated_step = 2, .rewinds = 1};
     progress.passed_over[0] = (PassedOver){1, 8, 15};
     progress.spikes = (Spikes){2, {4, 1}, {2, 1}};
@@ -109,7 +109,7 @@ static void load(void) {
     const Status status = checkpoint_load(step_folder, comm, units, SMALL_UNITS, &state);
     CHECK(status == OK || status == BAD_INPUT, "status %d", status);
     if (status == OK) {
-        const RunPlace run = {&config, &(Session){0}, stream, folder, "a run"};
+        const RunPlace run = {&config, &(Session){.comm = comm}, stream, folder, "a run"};
         loaded++;
         if (run_state_unpack(&run, state, STEP, &progress) == OK) {
             accepted++;

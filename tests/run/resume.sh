@@ -30,4 +30,11 @@ rm -rf "$work/moved/checkpoint/step-00000050" "$work"/moved/checkpoint/step-0000
 ranks 3 --config "$work/config.yaml" "${checkpoints[@]}" --job.dump_folder="$work/moved" || { cat "$work/log"; fail "resuming on 3 ranks"; }
 losses "$work/moved" >"$work/losses-moved"
 same_within "$work/losses-moved" "$work/losses-whole" 1e-5 || fail "resumed on 3 ranks the losses differ"
+grep -q 'sequences per step' "$work/log" && { cat "$work/log"; fail "resumed on 3 ranks a step has other sequences"; }
+
+# Without training.global_batch_size the ranks decide how many sequences a step has: the table of changes says so.
+unset=(--config "$work/config.yaml" "${checkpoints[@]}" --training.global_batch_size=null --job.dump_folder="$work/unset")
+ranks 1 "${unset[@]}" --training.steps=5 || { cat "$work/log"; fail "a run without a global batch size"; }
+ranks 2 "${unset[@]}" --training.steps=6 || { cat "$work/log"; fail "resuming it on 2 ranks"; }
+grep -q 'sequences per step  *1 *| 2$' "$work/unset/train.log" || { cat "$work/log"; fail "the log does not say that a step has other sequences"; }
 echo "$kills kills: losses, weights and moments equal bit for bit; 2 ranks to 3: within 1e-5"
