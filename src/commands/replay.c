@@ -8,6 +8,7 @@
 #include "commands/commands.h"
 #include "commands/start.h"
 #include "commands/configure.h"
+#include "reporting/metrics.h"
 #include "training/diagnosis.h"
 #include "training/progress.h"
 
@@ -42,6 +43,26 @@ static Status configure_run(const Replay *task, Comm *comm, TrainConfig *config,
     free(words);
     free(yaml);
     return status;
+}
+
+static const char *metrics_of(const Replay *task) { return task->abandoned ? "metrics.void.jsonl" : "metrics.jsonl"; }
+
+/* The last step that the run can have begun. Not every step has a line. */
+static int64_t last_step(const Replay *task, const TrainConfig *config) {
+    const int64_t steps = config->training.steps, unlogged = config->metrics.log_freq,
+                  logged = metrics_last_step(task->run, metrics_of(task));
+    if (logged >= steps) return logged;
+    return logged < 0 || steps - logged < unlogged ? steps : logged + unlogged;
+}
+
+/* Refuses a step that the run never had, before all steps up to it are computed. */
+static Status check_step(const Replay *task, const TrainConfig *config) {
+    const int64_t last = last_step(task, config);
+    if (task->step <= last) return OK;
+    log_error(
+        "--step %lld: the run has at most %lld steps (training.steps, and the lines of %s/%s). Choose one of them",
+        (long long)task->step, (long long)last, task->run, metrics_of(task));
+    return BAD_INPUT;
 }
 
 /* Warns if a step would read other samples than in the run: the number of ranks may decide how many samples a step
@@ -81,13 +102,13 @@ static Status take_abandoned(Progress *p) {
 }
 
 static Status replay(const Replay *task, const TrainConfig *config, Training *t) {
-    Status status = training_open(t);
+    Status status = agree(t->session.comm, log_rank() == 0 ? check_step(task, config) : OK);
+    if (status == OK) status = training_open(t);
     if (status == OK) status = progress_before(config, &t->session, t->stream, task->step, &t->progress);
     if (status == OK && task->abandoned) status = take_abandoned(&t->progress);
     if (status == OK) check_samples(t);
     if (status == OK) status = catch_up(t, task->step);
-    return status == OK ? diagnose_step(t, task->run, task->abandoned ? "metrics.void.jsonl" : "metrics.jsonl")
-                        : status;
+    return status == OK ? diagnose_step(t, task->run, metrics_of(task)) : status;
 }
 
 static Status run(void *values) {

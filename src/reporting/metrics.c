@@ -289,12 +289,17 @@ static double real_of(const json_t *line, const char *key) {
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
+static FILE *open_lines(const char *folder, const char *name) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return fopen(path, "rb");
+}
+
 bool metrics_read(const char *folder, const char *name, int64_t step, double *loss, double *grad_norm) {
-    char path[4096], *line = NULL;
+    char *line = NULL;
     size_t room = 0;
     bool found = false;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "rb");
+    FILE *file = open_lines(folder, name);
     while (file && getline(&line, &room, file) > 0) {
         json_t *object = json_loads(line, 0, NULL);
         if (json_object_get(object, "grad_norm") && json_integer_value(json_object_get(object, "step")) == step) {
@@ -307,6 +312,23 @@ bool metrics_read(const char *folder, const char *name, int64_t step, double *lo
     if (file) fclose(file);
     free(line);
     return found;
+}
+
+int64_t metrics_last_step(const char *folder, const char *name) {
+    char *line = NULL;
+    size_t room = 0;
+    int64_t last = 0;
+    FILE *file = open_lines(folder, name);
+    if (!file) return -1;
+    while (getline(&line, &room, file) > 0) {
+        json_t *object = json_loads(line, 0, NULL);
+        const int64_t step = json_integer_value(json_object_get(object, "step"));
+        if (step > last) last = step;
+        json_decref(object);
+    }
+    fclose(file);
+    free(line);
+    return last;
 }
 
 int64_t memory_peak(void) {

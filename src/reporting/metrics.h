@@ -73,6 +73,9 @@ void metrics_close(Metrics *metrics);
 /* Reads the last line of `step` in FOLDER/NAME. A value that was not finite is NaN. False if the step has no line. */
 bool metrics_read(const char *folder, const char *name, int64_t step, double *loss, double *grad_norm);
 
+/* The last step that has a line in FOLDER/NAME; 0 if none has; -1 if the file cannot be read. */
+int64_t metrics_last_step(const char *folder, const char *name);
+
 /* Peak resident memory of this process, in bytes. */
 int64_t memory_peak(void);
 

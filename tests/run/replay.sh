@@ -6,10 +6,17 @@ make_data
 make_config
 train() { ranks "$1" --config "$work/config.yaml" --checkpoint.enable_checkpoint=true --checkpoint.interval=10 "${@:2}" || { cat "$work/log"; fail "training: ${*:2}"; }; }
 replay() { ranks "$1" replay "$work/run" --step "$2" "${@:3}" || { cat "$work/log"; fail "replay: ${*:2}"; }; }
+# refuses STEP LAST: the run has no such step, and nothing is computed.
+refuses() {
+    local code=0
+    ranks 2 replay "$work/run" --step "$1" "${@:3}" || code=$?
+    [ $code = 1 ] && ! grep -q computing "$work/log" || { cat "$work/log"; fail "step $1 is not refused: exit code $code"; }
+    says "step $1: the run has at most $2 steps"
+}
 says() { grep -q -- "$1" "$work/log" || { cat "$work/log"; fail "expected \"$1\""; }; }
 files() { find "$work/run" -type f -exec md5sum {} + | sort; }
 
-# From a checkpoint, from the beginning, beyond the end; on two ranks bit for bit what the run had.
+# From a checkpoint, from the beginning; on two ranks bit for bit what the run had.
 train 2 --training.steps=23
 files >"$work/files"
 for step in 1 10 17; do
@@ -19,8 +26,7 @@ for step in 1 10 17; do
 done
 says 'from the checkpoint of step 10: computing 6 steps'
 says 'forward: all values are finite'
-replay 2 25
-says 'metrics.jsonl has no line of this step'
+refuses 24 23
 files | cmp - "$work/files" || fail "replay has changed the run's folder"
 
 # A damaged checkpoint is skipped, and not renamed.
@@ -29,6 +35,15 @@ replay 2 17
 says 'step-00000010 cannot be used: looking for an older one'
 says 'metrics.jsonl has the same'
 [ -d "$work/run/checkpoint/step-00000010" ] || fail "replay has renamed a checkpoint"
+
+# A run that was stopped early can have begun steps after its last line; without metrics.jsonl, all steps up to the last.
+sed -i 's/ steps: 23/ steps: 5000/; s/log_freq: 1$/log_freq: 10/' "$work/run/config.yaml"
+refuses 4711 33
+replay 2 24
+says 'metrics.jsonl has no line of this step'
+mv "$work/run/metrics.jsonl" "$work/metrics.jsonl"
+refuses 5001 5000
+mv "$work/metrics.jsonl" "$work/run/metrics.jsonl"
 
 # A difference is reported: here the loss with another learning rate.
 replay 2 17 --optimizer.lr=0.1
