@@ -1,6 +1,8 @@
 #include "training/data_check.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -31,6 +33,29 @@ Status data_check(const Stream *train, const Stream *validation, int64_t step_sa
             "%s is in data.files and in data.validation_files: the validation loss is measured on training data",
             shared);
     return OK;
+}
+
+static void epochs_text(double epochs, char text[32]) { snprintf(text, 32, epochs < 1 ? "%.2g" : "%.1f", epochs); }
+
+void data_print(const Stream *train, int files, int64_t steps, int64_t samples) {
+    const int64_t seq_len = stream_seq_len(train);
+    int64_t *tokens = calloc((size_t)files, sizeof *tokens);
+    CHECK_MEMORY(tokens, "out of memory");
+    stream_accounting(train, samples, tokens);
+    double least = INFINITY, most = 0;
+    for (int file = 0; file < files; file++) {
+        const double epochs = (double)tokens[file] / (double)(stream_file_samples(train, file) * seq_len);
+        least = fmin(least, epochs);
+        most = fmax(most, epochs);
+    }
+    free(tokens);
+    char low[32], high[32];
+    epochs_text(least, low);
+    epochs_text(most, high);
+    const bool same = strcmp(low, high) == 0;
+    log_info("data         %14lld tokens  (%lld steps read %lld: %s%s%s epochs%s)",
+             (long long)stream_facts(train)->tokens, (long long)steps, (long long)(samples * seq_len), low,
+             same ? "" : " to ", same ? "" : high, same ? "" : " of a file");
 }
 
 static void warn(const char *key, const char *text, const char *place, int64_t mark) {

@@ -1,4 +1,4 @@
-/* Checks that training data, validation data and model fit together. */
+/* Checks that training data, validation data and model fit together, and says how often a run reads its data. */
 #ifndef FLAME_TRAINING_DATA_CHECK_H
 #define FLAME_TRAINING_DATA_CHECK_H
 
@@ -9,6 +9,10 @@
 /* Checks the streams of a run before its first step. BAD_INPUT (logged) if the validation data (NULL: none) come from
  * another tokenizer. Warns if a validation file is also trained on, or if an epoch has fewer samples than a step. */
 Status data_check(const Stream *train, const Stream *validation, int64_t step_samples, int64_t seq_len);
+
+/* Prints on rank 0 how often each of the `files` of a stream is read by `steps` steps, which end before sample
+ * `samples`. */
+void data_print(const Stream *train, int files, int64_t steps, int64_t samples);
 
 /* Sets the model's bos_token_id and eos_token_id, which checkpoints carry for Hugging Face, to the tokens that begin
  * and end the data's documents. Leaves a key unchanged if the data have no such token. Warns if `given`, the model keys

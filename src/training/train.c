@@ -60,6 +60,13 @@ static Status open_metrics(Trainer *t) {
     return metrics_open(&options, &t->metrics);
 }
 
+static void print_data(const Trainer *t) {
+    const Progress *p = &t->run.progress;
+    const int64_t steps = t->run.config->training.steps, left = steps > p->step ? steps - p->step : 0;
+    data_print(t->run.stream, (int)t->run.config->data.files.count, p->step + left,
+               p->samples + left * t->run.shape.samples);
+}
+
 /* Does everything up to the first step. `session.comm` and `session.device` are set. */
 static Status prepare(Trainer *t) {
     Comm *comm = t->run.session.comm;
@@ -75,6 +82,7 @@ static Status prepare(Trainer *t) {
     if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->run.config->job.dump_folder) : OK);
     if (status == OK)
         status = progress_begin(t->run.config, &t->run.session, t->run.stream, &t->run.progress, &t->run.saver);
+    if (status == OK) print_data(t);
     if (status == OK) status = previews_create(t->run.config, &t->run.session, t->run.saver, &t->previews);
     if (status == OK && comm->rank == 0) status = write_effective_config(t->run.config);
     status = agree(comm, status);

@@ -45,6 +45,19 @@ says 'the data have [0-9]* samples of 64 tokens, a step takes 400'
 trains leaking --data.validation_files='[held/out/validation.h5, data/../data/sets/train.h5]' --data.validation_interval=100
 says 'train.h5 is in data.files and in data.validation_files'
 
+# How often a run reads its data: the files in proportion to their sizes, a mixture, and a resume with more steps and sequences.
+"$FLAME" data build --text "$source_folder/src/config" --out data/more.h5 >log 2>&1 || fail "data build: $(cat log)"
+read -r tokens epoch < <("$FLAME" data inspect data/sets/train.h5 | awk '$1 == "tokens" { print $2, int(($2 - 1) / 64) }')
+epochs() { awk -v read="$1" -v epoch="$epoch" 'BEGIN { e = read / epoch; printf(e < 1 ? "%.2g" : "%.1f", e) }'; }
+trains often
+says "^data  *$tokens tokens  (2 steps read 1024: $(epochs 16) epochs)$"
+trains often --training.steps=5 --training.global_batch_size=40
+says "^data  *$tokens tokens  (5 steps read $(((16 + 120) * 64)): $(epochs 136) epochs)$"
+trains often --training.steps=2
+says "(5 steps read $(((16 + 120) * 64)): "
+trains both --data.files='[data/sets/train.h5, data/more.h5]' --data.probabilities='[9, 1]'
+says '^data .* (2 steps read 1024: [0-9.e-]* to [0-9.]* epochs of a file)$'
+
 # A file that cannot grow causes an error, not a crash, and no file is left.
 for level in 0 4; do
     for limit in 1 8 40; do
