@@ -262,6 +262,9 @@ void saver_report(Saver *saver, Metrics *metrics) {
     if (saver->begun_step >= 0) {
         metrics_note(metrics, "resuming after step %lld from %s%s", (long long)saver->begun_step, saver->folder,
                      c->initial_load_path ? "; checkpoint.initial_load_path is for new runs and is not read" : "");
+        if (c->start_over)
+            metrics_note(metrics, "checkpoint.start_over has no effect: the run resumes after step %lld",
+                         (long long)saver->begun_step);
         changes_print(&saver->changes, saver->begun_step, metrics);
     }
     if (saver->begun_step > saver->updated_step)

@@ -64,4 +64,5 @@ trains "${on[@]}" --training.steps=3 --checkpoint.start_over=true
 says 'begins at step 0 although'
 trains "${on[@]}" --training.steps=4 --checkpoint.start_over=true
 says 'resuming after step 3'
+says 'checkpoint.start_over has no effect: the run resumes after step 3$'
 echo "rewound, damaged and unused checkpoints are said and kept, and each step is logged once"
