@@ -135,8 +135,17 @@ static Status add_open_file(Builder *builder, const char *path, int descriptor) 
     return end_document(builder);
 }
 
+static bool is_json_lines(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return dot && strcmp(dot, ".jsonl") == 0;
+}
+
 static Status add_file(Builder *builder, const char *path) {
     int descriptor;
+    if (is_json_lines(path)) {
+        log_error("%s: JSON lines would be tokenized as text; tools/prepare.py makes a document of each row", path);
+        return BAD_INPUT;
+    }
     int error = file_open_read(path, &descriptor, NULL);
     if (error == EINVAL) {
         skipped(path, "not a regular file", &builder->report->skipped_binary);

@@ -417,6 +417,20 @@ static void a_refused_text_is_named(void **state) {
     expect_refused(&options, "unknown.txt: document 2: the tokenizer has no token for \"b\"");
 }
 
+static void json_lines_are_no_text(void **state) {
+    (void)state;
+    const char *texts = make_texts("rows"), *out = fixture_path("rows.h5");
+    char rows[600];
+    snprintf(rows, sizeof rows, "%s/rows.jsonl", texts);
+    write_text(rows, "{\"text\": \"a\"}\n", 14);
+    const char *const paths[] = {texts, rows};
+    for (size_t i = 0; i < LENGTH(paths); i++) {
+        const BuildOptions options = options_for(&paths[i], out);
+        expect_refused(&options, "rows/rows.jsonl: JSON lines would be tokenized as text; tools/prepare.py makes");
+        assert_false(path_exists(out));
+    }
+}
+
 typedef struct UsageCase {
     const char *arguments[6];
     Status status;
@@ -474,6 +488,7 @@ int main(void) {
         cmocka_unit_test(text_is_not_replaced_by_its_data_set),
         cmocka_unit_test(nothing_stays_after_an_error),
         cmocka_unit_test(a_refused_text_is_named),
+        cmocka_unit_test(json_lines_are_no_text),
         cmocka_unit_test(the_command_line_is_checked),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
