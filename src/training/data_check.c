@@ -19,11 +19,23 @@ static Status check_tokenizer(const Stream *train, const Stream *validation) {
     return BAD_INPUT;
 }
 
-Status data_check(const Stream *train, const Stream *validation, int64_t step_samples, int64_t seq_len) {
+static void check_vocabulary(const Stream *train, int64_t vocab_size) {
+    const StreamFacts *facts = stream_facts(train);
+    if (facts->vocab_size < vocab_size / 2)
+        log_warning(
+            "%s has a vocabulary of %lld tokens, but model.vocab_size is %lld: most rows of the embedding table are "
+            "never used. Set model.vocab_size to %lld, or use data of the model's tokenizer",
+            stream_file(train, 0)->path, (long long)facts->vocab_size, (long long)vocab_size,
+            (long long)facts->vocab_size);
+}
+
+Status data_check(const Stream *train, const Stream *validation, int64_t vocab_size, int64_t step_samples,
+                  int64_t seq_len) {
     const int64_t samples = stream_samples(train);
     const char *shared = validation ? stream_shared_file(train, validation) : NULL;
     const Status status = validation ? check_tokenizer(train, validation) : OK;
     if (status != OK || log_rank() != 0) return status;
+    check_vocabulary(train, vocab_size);
     if (samples < step_samples)
         log_warning("the data have %lld samples of %lld tokens, a step takes %lld: some are used several times in one "
                     "step. Use more data, or a smaller training.global_batch_size or training.seq_len",

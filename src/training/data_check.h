@@ -7,8 +7,10 @@
 #include "models/model.h"
 
 /* Checks the streams of a run before its first step. BAD_INPUT (logged) if the validation data (NULL: none) come from
- * another tokenizer. Warns if a validation file is also trained on, or if an epoch has fewer samples than a step. */
-Status data_check(const Stream *train, const Stream *validation, int64_t step_samples, int64_t seq_len);
+ * another tokenizer. Warns if a validation file is also trained on, if an epoch has fewer samples than a step, or if
+ * the data's vocabulary is less than half of vocab_size, the model's. */
+Status data_check(const Stream *train, const Stream *validation, int64_t vocab_size, int64_t step_samples,
+                  int64_t seq_len);
 
 /* Prints on rank 0 how often each of the `files` of a stream is read by `steps` steps, which end before sample
  * `samples`. */

@@ -75,8 +75,8 @@ static Status prepare(Trainer *t) {
     if (status == OK && data->validation_files.count > 0)
         status = training_open_stream(&t->run, &data->validation_files, NULL, false, &t->validation);
     if (status == OK)
-        status = agree(comm,
-                       data_check(t->run.stream, t->validation, t->run.shape.samples, t->run.config->training.seq_len));
+        status = agree(comm, data_check(t->run.stream, t->validation, t->run.session.model->config.vocab_size,
+                                        t->run.shape.samples, t->run.config->training.seq_len));
     if (status == OK)
         data_check_marks(stream_facts(t->run.stream), t->run.config->model, &t->run.session.model->config);
     if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->run.config->job.dump_folder) : OK);

@@ -39,7 +39,11 @@ rm other/state.json
 "$FLAME" eval --checkpoint other --data data/sets/train.h5 --seq-len 64 >log 2>&1 || fail "$(cat log)"
 says 'train.h5: documents end with token 257'
 
-# Too few samples for a step, validation on what is trained on, and by another tokenizer.
+# A vocabulary far below the model's, too few samples for a step, validation on what is trained on, and by another tokenizer.
+trains sparse --model.vocab_size=641
+silent
+trains sparser --model.vocab_size=642
+says 'train.h5 has a vocabulary of 320 tokens, but model.vocab_size is 642'
 trains few --training.global_batch_size=400
 says 'the data have [0-9]* samples of 64 tokens, a step takes 400'
 trains leaking --data.validation_files='[held/out/validation.h5, data/../data/sets/train.h5]' --data.validation_interval=100
