@@ -40,6 +40,7 @@ static const Key gsa_keys[] = {
         "stored by fla; without effect"),
     KEY(GsaConfig, use_output_gate, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla; without effect"),
     KEY(GsaConfig, use_norm, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla; without effect"),
+    {"use_rope", KEY_FIXED, "false", 0, 0, NULL, "q and k are not rotated", 0},
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, F_PROJ, O_PROJ, G_NORM, FEATURES, Q_CONV, K_CONV, V_CONV };
