@@ -266,7 +266,8 @@ static const RetiredKey retired[] = {
 
 const KeyHints *config_hints(void) {
     static KeyTable tables[CONFIG_SECTIONS];
-    static const KeyHints hints = {tables, CONFIG_SECTIONS, retired, LENGTH(retired)};
+    static const KeyHints hints = {
+        .tables = tables, .table_count = CONFIG_SECTIONS, .retired = retired, .retired_count = LENGTH(retired)};
     config_tables(NULL, tables);
     return &hints;
 }

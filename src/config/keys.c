@@ -354,6 +354,9 @@ static Status refuse_unknown(const KeyTable *tables, int count, const ConfigValu
     if (nearest) full_name(near, section, nearest);
     for (int t = 0; hints && t < hints->table_count; t++)
         if (keys_find(&hints->tables[t], 1, value->key)) full_name(near, hints->tables[t].section, value->key);
+    if (hints && hints->mixer && hints->other_mixer_has(value->key))
+        return config_error(&where, "unknown key %s: other mixers have it, %s does not; see flame-c train --help=%s",
+                            name, hints->mixer, hints->mixer);
     if (near[0]) return config_error(&where, "unknown key %s; did you mean %s?", name, near);
     char known[512] = "";
     for (int t = 0; t < count; t++)

@@ -88,6 +88,8 @@ typedef struct KeyHints {
     int table_count;
     const RetiredKey *retired;
     int retired_count;
+    const char *mixer; /* whose keys are read; NULL: the keys are no mixer's */
+    bool (*other_mixer_has)(const char *name);
 } KeyHints;
 
 #define LENGTH(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -127,7 +129,7 @@ void keys_free(const KeyTable *tables, int count);
 const Key *keys_find(const KeyTable *tables, int count, const char *name);
 /* The row of a retired key of flame, or NULL. */
 const RetiredKey *keys_retired(const KeyHints *hints, const char *name);
-/* The known name that is nearest to `name` by edit distance, or NULL if none is near. */
+/* The known name with an effect that is nearest to `name` by edit distance, or NULL if none is near. */
 const char *keys_nearest(const KeyTable *tables, int count, const char *name);
 /* Optimal string alignment distance: insertions, deletions, replacements and swaps of neighbours. Ignores case and
  * treats - . _ as equal. */

@@ -38,6 +38,7 @@ const char *keys_nearest(const KeyTable *tables, int count, const char *name) {
     int best = length < 4 ? 2 : 2 + (int)length / 4; /* smaller distances count as near */
     for (int t = 0; t < count; t++)
         for (int k = 0; k < tables[t].count; k++) {
+            if (!key_has_field(&tables[t].keys[k])) continue;
             const char *known = tables[t].keys[k].name;
             /* A prefix or suffix of at least 4 characters is near too: warmup for warmup_steps. */
             const size_t known_length = strlen(known);

@@ -400,6 +400,23 @@ static void keep_unread(const KeyTable *tables, int count, const ConfigValue *so
     }
 }
 
+static bool any_mixer_has(const char *name) {
+    const Mixer *mixer;
+    for (int i = 0; (mixer = mixer_at(i)); i++) {
+        const KeyTable table = mixer_table(mixer, NULL, "model");
+        const Key *key = keys_find(&table, 1, name);
+        if (key && key_has_field(key)) return true;
+    }
+    return false;
+}
+
+static KeyHints hints_of(const Mixer *mixer) {
+    KeyHints hints = *config_hints();
+    hints.mixer = mixer->model_type;
+    hints.other_mixer_has = any_mixer_has;
+    return hints;
+}
+
 /* Reads all keys of `source`, in which keys have their first names. */
 static Status read_keys(const ConfigValue *source, ModelConfig *config) {
     NestedKeys nested = {0};
@@ -412,7 +429,8 @@ static Status read_keys(const ConfigValue *source, ModelConfig *config) {
     ConfigValue *defaults = model_defaults(config->mixer);
     CHECK(keys_apply(tables, 1, defaults, "model", NULL) == OK, "the defaults of %s", config->mixer->model_type);
     config_value_free(defaults);
-    Status status = keys_apply(tables, LENGTH(tables), source, "model", config_hints());
+    const KeyHints hints = hints_of(config->mixer);
+    Status status = keys_apply(tables, LENGTH(tables), source, "model", &hints);
     if (status == OK) status = check_supported(config);
     if (status == OK) status = check_shared_kernel(config, source);
     if (status == OK) status = read_ropes(&nested, source, &tables[1]);
