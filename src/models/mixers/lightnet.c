@@ -42,11 +42,17 @@ static Status lightnet_complete(void *config, const ModelConfig *model) {
         log_error("model: expand_ratio and num_heads are both null; set one of them");
         return BAD_INPUT;
     }
-    if (c->num_heads < 0) c->num_heads = h / c->expand_ratio;
+    const bool follows = c->num_heads < 0;
+    if (follows && h < c->expand_ratio) {
+        log_error("model: hidden_size %lld is smaller than expand_ratio %lld; set num_heads or a smaller expand_ratio",
+                  (long long)h, (long long)c->expand_ratio);
+        return BAD_INPUT;
+    }
+    if (follows) c->num_heads = h / c->expand_ratio;
     if (c->expand_ratio < 0) c->expand_ratio = h / c->num_heads;
-    if (c->num_heads == 0 || h % c->num_heads != 0) {
-        log_error("model: hidden_size %lld must be a multiple of num_heads %lld (if null: hidden_size / expand_ratio)",
-                  (long long)h, (long long)c->num_heads);
+    if (h % c->num_heads != 0) {
+        log_error("model: hidden_size %lld must be a multiple of num_heads %lld%s", (long long)h,
+                  (long long)c->num_heads, follows ? ", which is hidden_size / expand_ratio" : "");
         return BAD_INPUT;
     }
     return OK;

@@ -10,6 +10,11 @@ Status refused(const char *key, const char *what) {
     return BAD_INPUT;
 }
 
+Status refused_value(const char *key, int64_t value, const char *what) {
+    log_error("model.%s is %lld; it %s", key, (long long)value, what);
+    return BAD_INPUT;
+}
+
 Status heads_complete(HeadSizes *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads,
                       double expand_k, double expand_v) {
     if (num_kv_heads && *num_kv_heads < 0) *num_kv_heads = num_heads;

@@ -21,6 +21,8 @@ Status attention_heads(const ModelConfig *model, int64_t num_heads, int64_t *num
 
 /* Logs that the value of `key` is refused. Returns BAD_INPUT. */
 Status refused(const char *key, const char *what);
+/* The same with the key's value: "model.n_head is 3; it must be even". */
+Status refused_value(const char *key, int64_t value, const char *what);
 
 /* silu(conv(x)), or silu(x) if there is no convolution (weight NULL). */
 static inline Tensor *convolved_silu(Tape *tape, Tensor *x, Tensor *weight) {

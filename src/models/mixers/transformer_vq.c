@@ -51,10 +51,11 @@ enum { Q_PROJ, KVG_PROJ, R_PROJ, RES_PROJ, U, V, C_SUM, C_COUNT };
 
 static Status transformer_vq_complete(void *config, const ModelConfig *model) {
     TransformerVqConfig *c = config;
-    if (c->n_layer < 0 && model->num_hidden_layers % 2 != 0) return refused("num_hidden_layers", "must be even");
+    if (c->n_layer < 0 && model->num_hidden_layers % 2 != 0)
+        return refused_value("num_hidden_layers", model->num_hidden_layers, "must be even, twice n_layer");
     if (c->n_layer < 0) c->n_layer = model->num_hidden_layers / 2;
     if (c->d_v < 0) c->d_v = 2 * model->hidden_size;
-    if (model->hidden_size % 2 != 0) return refused("hidden_size", "must be even");
+    if (model->hidden_size % 2 != 0) return refused_value("hidden_size (d_model)", model->hidden_size, "must be even");
     if (c->pe_abs) return refused("pe_abs", "1 is not supported");
     if (c->e_tie != model->tie_word_embeddings)
         return refused("e_tie", "must be 1 if tie_word_embeddings is true, else 0");

@@ -68,7 +68,8 @@ static Status transnormer_complete(void *config, const ModelConfig *model) {
     if (c->hidden_dim < 0) c->hidden_dim = model->hidden_size;
     const int64_t layers = model->num_hidden_layers, heads = c->decoder_attention_heads, V = c->hidden_dim / heads;
     IntegerList *positions = &c->linear_use_lrpe_list;
-    if (layers < 2 || layers > MOST_LAYERS) return refused("decoder_layers", "must be 2 to 256");
+    if (layers < 2 || layers > MOST_LAYERS)
+        return refused_value("num_hidden_layers (decoder_layers)", layers, "must be 2 to 256");
     choose_positions(positions, layers);
     bool any = false;
     for (int64_t l = 0; l < positions->count; l++) any |= positions->item[l] != 0;
@@ -79,10 +80,10 @@ static Status transnormer_complete(void *config, const ModelConfig *model) {
         {c->hidden_dim % heads != 0, "hidden_dim", "is not a multiple of decoder_attention_heads"},
         {V > (any ? LARGEST_KEY / 2 : LARGEST_KEY), "decoder_attention_heads",
          "gives heads of more than 256 columns (128 if a layer has learned positions)"},
-        {positions->count != layers, "linear_use_lrpe_list", "must have one number for each of decoder_layers"},
+        {positions->count != layers, "linear_use_lrpe_list", "must have one number for each layer"},
         {any && c->hidden_dim != model->hidden_size, "hidden_dim",
-         "must be decoder_embed_dim if a layer has learned positions"},
-        {model->intermediate_size < 0, "glu_dim", "must be a number"},
+         "must be hidden_size (decoder_embed_dim) if a layer has learned positions"},
+        {model->intermediate_size < 0, "intermediate_size (glu_dim)", "must be a number"},
         {model->norm_eps != 1e-6, "norm_eps", "only 1e-6 is supported, as in OpenNLPLab's code"},
         {model->tie_word_embeddings, "tie_word_embeddings", "true is not supported"},
         {c->bias, "bias", "true is not supported"},
