@@ -40,6 +40,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
                    "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja")
 BATCH_BYTES = 1 << 20  # of text per task
 BINARY_TEST_BYTES = 64 << 10
+PATH_ONLY = "it is a path, not a name on the Hugging Face hub"
 tokenize = None  # of a worker process
 
 
@@ -55,7 +56,7 @@ def walk(path, top=True):
     """Files below path, in the order of `flame-c data build`: by the bytes of their names."""
     if not os.path.isdir(path):
         if not os.path.exists(path) and (top or not os.path.islink(path)):
-            raise Refused(f"{path}: does not exist")
+            raise Refused(f"{path}: does not exist; {PATH_ONLY}")
         if os.path.isfile(path):
             yield path
         else:
@@ -206,6 +207,8 @@ class Tokenizer:
             self.files = byte_tokenizer_files()
             return
         self.path = options.tokenizer
+        if not os.path.exists(self.path):
+            raise Refused(f"{self.path}: does not exist; {PATH_ONLY}")
         if os.path.isdir(self.path):
             self.path = os.path.join(self.path, "tokenizer.json")
         try:

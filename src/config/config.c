@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +40,15 @@ static char *beside(const char *path, const char *file) {
     return joined;
 }
 
+static Status refuse_missing(const ConfigValue *config, const char *second) {
+    static const char advice[] = "it is a path, not a name on the Hugging Face hub";
+    if (strcmp(second, config->text) == 0)
+        config_error(config, "model.config: %s does not exist; %s", config->text, advice);
+    else
+        config_error(config, "model.config: neither %s nor %s exists; %s", config->text, second, advice);
+    return BAD_INPUT;
+}
+
 /* Reads the file model.config, if given, and overrides its keys with the inline ones. */
 static Status read_model(const ConfigValue *inline_keys, ConfigValue **model) {
     if (!inline_keys) {
@@ -53,7 +63,8 @@ static Status read_model(const ConfigValue *inline_keys, ConfigValue **model) {
     if (config && config->type != VALUE_NULL) {
         if (config->type != VALUE_STRING) return config_error(config, "model.config must be the path of a config.json");
         char *path = beside(config->text, config->file);
-        const Status status = config_value_read(path, &keys);
+        const bool missing = access(path, F_OK) != 0 && errno == ENOENT;
+        const Status status = missing ? refuse_missing(config, path) : config_value_read(path, &keys);
         free(path);
         if (status != OK) return status;
         if (keys->type != VALUE_MAPPING) {

@@ -40,7 +40,8 @@ refused() {
 }
 refused "exists already" "$work/rows.jsonl" --field body --tokenizer bytes --out "$work/rows.h5"
 refused 'no field "text"' "$work/rows.jsonl" --tokenizer bytes --out "$work/no.h5"
-refused "does not exist" "$work/nothing" --tokenizer bytes --out "$work/no.h5"
+refused "nothing: does not exist; it is a path, not a name on the Hugging Face hub" "$work/nothing" --tokenizer bytes --out "$work/no.h5"
+refused "fla-hub/gla: does not exist; it is a path, not a name" "$work/rows.jsonl" --tokenizer fla-hub/gla --out "$work/no.h5"
 printf '{"body": "one"}\n{' >"$work/rows.jsonl"
 refused "rows.jsonl:2: not JSON" "$work/rows.jsonl" --field body --tokenizer bytes --out "$work/no.h5"
 gzip -c "$work/rows.jsonl" | head -c 30 >"$work/cut.jsonl.gz"
