@@ -72,7 +72,7 @@ typedef struct CheckpointConfig {
     int64_t interval;
     int64_t load_step;                 /* -1: the newest complete one */
     int64_t keep_latest_k, keep_every; /* 0: keep all; 0: none beyond the latest */
-    char *async_mode;                  /* disabled | async */
+    char *async_mode;                  /* disabled | async | async_with_pinned_mem, which is the same */
     char *initial_load_path;           /* NULL: none */
     bool start_over;                   /* begin at step 0 where the folder's checkpoints cannot be used */
     StringList allow_model_changes;    /* keys of the model that may differ from those of the weights */

@@ -42,6 +42,8 @@ static const Case files[] = {
      0},
     {DATA "experimental: {context_parallel_degree: 2}\n", BAD_INPUT, "there is no context parallelism", 0},
     {DATA "comm: {trace_buf_size: 1}\n", BAD_INPUT, "comm.trace_buf_size is a key of flame that has no use", 0},
+    {DATA "checkpoint: {async_mode: async_with_pinned_mem}\n", OK, NULL, 0},
+    {DATA "checkpoint: {async_mode: pinned}\n", BAD_INPUT, "checkpoint.async_mode is pinned; it must be one of", 0},
     {DATA "comm: {train_timeout_seconds: 60, share_gpu: mpi}\n", OK, NULL, 0},
     /* YAML that is not accepted */
     {DATA "training:\n  steps: 1\n  seed: 2\n  steps: 3\n", BAD_INPUT, "case.yaml:5: key steps is here and in line 3",
