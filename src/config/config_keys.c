@@ -199,7 +199,7 @@ void config_tables(TrainConfig *config, KeyTable tables[CONFIG_SECTIONS]) {
 }
 
 static const RetiredKey retired[] = {
-    {"job.config_file", "--config", "it may be YAML or flame's TOML"},
+    {"job.config_file", "--config", "it may be YAML or TOML"},
     {"job.print_args", NULL, "the effective configuration is kept in config.yaml, in the dump folder"},
     {"job.use_for_integration_test", NULL, "leave it out"},
     {"model.name", NULL, "model.model_type, or the config.json of model.config, names the mixer"},
