@@ -98,7 +98,8 @@ static const Key unread_keys[] = {
     FIXED("cross_attention_hidden_size", "null", "models are decoders"),
     FIXED("tie_encoder_decoder", "false", "models are decoders"),
     FIXED("pruned_heads", "{}", "heads are not pruned"),
-    UNREAD("share_conv_kernel"), /* only in models without convolutions: check_shared_kernel */
+    /* of older releases of fla */
+    UNREAD("share_conv_kernel"),
     /* origin and loading of the file */
     UNREAD("architectures"),
     UNREAD("transformers_version"),
@@ -310,24 +311,6 @@ static Status check_supported(const ModelConfig *config) {
     return OK;
 }
 
-static bool has_short_convolutions(const ModelConfig *config) {
-    const KeyTable mixer = mixer_table(config->mixer, config->mixer_config, "model");
-    const Key *choice = keys_find(&mixer, 1, "use_short_conv");
-    if (choice && !(choice->type & KEY_INERT)) return *(const bool *)((const char *)mixer.values + choice->offset);
-    for (int i = 0; i < mixer.count; i++)
-        if (strstr(mixer.keys[i].name, "conv") && !(mixer.keys[i].type & KEY_INERT)) return true;
-    return false;
-}
-
-/* Older releases of fla had a key to give q, k and v the same convolution. */
-static Status check_shared_kernel(const ModelConfig *config, const ConfigValue *source) {
-    const ConfigValue *shared = config_value_get(source, "share_conv_kernel");
-    if (!shared || shared->type == VALUE_NULL || (shared->type == VALUE_BOOL && !shared->boolean)) return OK;
-    if (!has_short_convolutions(config)) return OK;
-    return config_error(shared, "model.share_conv_kernel: only false is supported in a model with short convolutions, "
-                                "because q, k and v have one each");
-}
-
 /* Sets *named to a copy of the mapping in which a key's second name (KeyAlias) is replaced by its first. The caller
  * frees it. */
 static Status with_own_names(const Mixer *mixer, const ConfigValue *source, ConfigValue **named) {
@@ -432,7 +415,6 @@ static Status read_keys(const ConfigValue *source, ModelConfig *config) {
     const KeyHints hints = hints_of(config->mixer);
     Status status = keys_apply(tables, LENGTH(tables), source, "model", &hints);
     if (status == OK) status = check_supported(config);
-    if (status == OK) status = check_shared_kernel(config, source);
     if (status == OK) status = read_ropes(&nested, source, &tables[1]);
     if (status == OK && config->mixer->complete) status = config->mixer->complete(config->mixer_config, config);
     if (status == OK) status = set_derived_keys(config, source);

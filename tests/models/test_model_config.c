@@ -105,8 +105,6 @@ static void one_form(void **state) {
         {SMALL("gla"), "\"id2label\": {\"0\": \"a\"}, \"_name_or_path\": \"\"", "id2label", "{\"0\": a}"},
         {SMALL("gsa"), "\"share_conv_kernel\": true, \"use_rope\": false", "share_conv_kernel", "true"},
         {SMALL("retnet"), "\"use_short_conv\": true, \"share_conv_kernel\": true", "share_conv_kernel", "true"},
-        {SMALL("transformer"), "\"share_conv_kernel\": true", "share_conv_kernel", "true"},
-        {SMALL("gsa"), "\"use_short_conv\": true, \"share_conv_kernel\": false", "share_conv_kernel", "false"},
         {SMALL("gla"), "\"top_k\": 50, \"torchscript\": false, \"quantization_config\": null", "top_k", "50"},
     };
     char message[4096];
@@ -159,11 +157,7 @@ static void refusals(void **state) {
         {SMALL("gsa"), "\"expand_v\": 2", "model.expand_v is 2, which is out of range", NULL},
         {SMALL("gsa"), "\"feature_map\": null", "model.feature_map", NULL},
         {SMALL("gsa"), "\"exapnd_k\": 0.5", "did you mean model.expand_k?", NULL},
-        {SMALL("gsa"), "\"use_short_conv\": true, \"share_conv_kernel\": true",
-         "config.json:1: model.share_conv_kernel: only false is supported in a model with short convolutions", NULL},
         {SMALL("gsa"), "\"use_rope\": true", "model.use_rope is true; only false is supported", NULL},
-        {SMALL("mesa_net"), "\"use_short_conv\": false, \"share_conv_kernel\": true", "model.share_conv_kernel", NULL},
-        {WITHOUT_HEADS("mamba"), "\"share_conv_kernel\": true", "model.share_conv_kernel", NULL},
         {SMALL("abc"), "\"clamp_min\": 40", "clamp_min 40 is above clamp_max 32", NULL},
         {SMALL("abc"), "\"expand_k\": 0.3125", "must be even and at most 512 with use_rope", NULL},
         {SMALL("based"), "\"num_key_value_heads\": 1", "model.num_key_value_heads: only num_heads is supported", NULL},
