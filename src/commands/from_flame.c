@@ -41,11 +41,10 @@ static char *trimmed(char *word) {
     return word;
 }
 
-/* Converts a value to the form that it has here: flame writes lists of numbers as text with commas, its TOML may have
- * other numbers in quotes, and one of its values has another name here. */
+/* Converts a value to the form that it has here: flame writes lists of numbers as text with commas, and its TOML may
+ * have other numbers in quotes. */
 static ConfigValue *value_here(const ConfigValue *value, const Key *key) {
     const KeyType type = key ? key_type(key) : KEY_VALUE;
-    if (value->text && strcmp(value->text, "async_with_pinned_mem") == 0) return config_value_string("async", NULL, 0);
     if (value->type == VALUE_STRING && (type == KEY_INTEGER || type == KEY_REAL || type == KEY_BOOLEAN))
         return config_value_plain(value->text, NULL, 0);
     if (value->type != VALUE_STRING || (type != KEY_INTEGER_LIST && type != KEY_REAL_LIST))

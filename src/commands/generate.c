@@ -38,7 +38,7 @@ static const Option options[] = {
     {"prompt", OPTION_TEXTS, "TEXT", NULL, 0, 0, "the text to continue", AT(prompt)},
     {"prompt-file", OPTION_TEXT, "FILE", NULL, 0, 0,
      "a file with a prompt: all of it, or one in each line of a .jsonl; -: standard input", AT(prompt_file)},
-    {"max-new-tokens", OPTION_INTEGER, "N", "128", 1, 1e9,
+    {"max-new-tokens", OPTION_INTEGER, "N", "128", 1, MOST_NEW_TOKENS,
      "most new tokens for each prompt, unless its line says how many", AT(new_tokens)},
     {"temperature", OPTION_REAL, "X", "1", 0, 1e6, "temperature of the softmax; 0: always the most probable token",
      AT(temperature)},

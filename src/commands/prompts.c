@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/number.h"
 
-enum { FILE_LIMIT = 1 << 30, NEW_TOKENS_LIMIT = 1000000000 };
+enum { FILE_LIMIT = 1 << 30 };
 
 typedef struct Reading {
     const PromptOptions *options;
@@ -132,7 +132,7 @@ static Status read_object(const Reading *reading, json_t *object) {
             json_is_array(stop) ? read_stop(reading, stop, to) : refuse(reading, "\"stop\" is not a list of texts");
     if (status == OK && count) {
         to->new_tokens = json_integer_value(count);
-        if (to->new_tokens < 1 || to->new_tokens > NEW_TOKENS_LIMIT)
+        if (to->new_tokens < 1 || to->new_tokens > MOST_NEW_TOKENS)
             status = refuse(reading, "\"max_new_tokens\" is not a whole number from 1 to 1000000000");
     }
     return status;

@@ -6,6 +6,8 @@
 #include "commands/options.h"
 #include "text/tokenizer.h"
 
+#define MOST_NEW_TOKENS 1000000000
+
 typedef struct Prompt {
     char *text;    /* as the user gave it; NULL: the prompt was a list of token ids */
     int64_t bytes; /* of the text, which may contain zero bytes */

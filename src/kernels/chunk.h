@@ -86,19 +86,14 @@ enum { CHUNK_HALF = CHUNK_ROWS / 2 };
         mma_nt(triangle##_top, a_top_, b_top_);                                                                        \
         mma_nt(triangle##_bottom, a_bottom_, b);                                                                       \
     } while (0)
-/* halves += a b; a is a tile of 64 rows. */
-#define halves_mma_nn(halves, a, b)                                                                                    \
+/* halves += a b, and halves += a b^T; a is a tile of 64 rows. */
+#define halves_mma_nn(halves, a, b) HALVES_MMA(mma_nn, halves, a, b)
+#define halves_mma_nt(halves, a, b) HALVES_MMA(mma_nt, halves, a, b)
+#define HALVES_MMA(product, halves, a, b)                                                                              \
     do {                                                                                                               \
         TILE_HALVES(a_top_, a_bottom_, a);                                                                             \
-        mma_nn(halves##_top, a_top_, b);                                                                               \
-        mma_nn(halves##_bottom, a_bottom_, b);                                                                         \
-    } while (0)
-/* halves += a b^T. */
-#define halves_mma_nt(halves, a, b)                                                                                    \
-    do {                                                                                                               \
-        TILE_HALVES(a_top_, a_bottom_, a);                                                                             \
-        mma_nt(halves##_top, a_top_, b);                                                                               \
-        mma_nt(halves##_bottom, a_bottom_, b);                                                                         \
+        product(halves##_top, a_top_, b);                                                                              \
+        product(halves##_bottom, a_bottom_, b);                                                                        \
     } while (0)
 /* halves += L b, and halves += L^T b: L is a tile of 64 x 64 entries with zeros above the diagonal, and b a tile of 64
  * rows. */

@@ -53,7 +53,7 @@ readme=(--job.config_file "$work/fla.toml" --job.dump_folder "$work/run" --model
     --training.seed 42 --training.compile --checkpoint.interval 2048 --checkpoint.load_step -1 --checkpoint.keep_latest_k 2
     --metrics.log_freq 1)
 "$FLAME" from-flame "${readme[@]}" >"$work/run.yaml" 2>"$work/log" || { cat "$work/log"; fail "from-flame"; }
-for line in '  eps: 1e-15' '  lr: 0.001' '  seq_len: 128' '  varlen: true' '  probabilities: \[0.25, 0.75\]' '  async_mode: async' \
+for line in '  eps: 1e-15' '  lr: 0.001' '  seq_len: 128' '  varlen: true' '  probabilities: \[0.25, 0.75\]' '  async_mode: async_with_pinned_mem' \
     '#   training.data_probs: called data.probabilities here' '#   training.compile: everything is compiled' \
     '#   experimental.pipeline_parallel_split_points: there is no pipeline'; do
     grep -q "^$line" "$work/run.yaml" || { cat "$work/run.yaml"; fail "from-flame lacks: $line"; }

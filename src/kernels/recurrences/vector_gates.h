@@ -52,6 +52,24 @@ DEVICE void rows_of_document(float *weight, const int32_t *segment, Rows rows, i
 #define SUM_AFTER(sums, b, d)                                                                                          \
     (((b) < 1 ? ENTRY(sums, 1, d) : 0.0f) + ((b) < 2 ? ENTRY(sums, 2, d) : 0.0f) + ((b) < 3 ? ENTRY(sums, 3, d) : 0.0f))
 #define SUM_ALL(sums, d) (ENTRY(sums, 0, d) + SUM_AFTER(sums, 0, d))
+/* The decays over each quarter, over the quarters before it, and over those after it. */
+#define DECAYS_OF_QUARTERS(inside, before, after, sums)                                                                \
+    do {                                                                                                               \
+        EACH_PAIR(b_, d_, CHUNK_QUARTERS, sums##_cols) {                                                               \
+            ENTRY(inside, b_, d_) = DECAY(ENTRY(sums, b_, d_));                                                        \
+            ENTRY(before, b_, d_) = DECAY(SUM_BEFORE(sums, b_, d_));                                                   \
+            ENTRY(after, b_, d_) = DECAY(SUM_AFTER(sums, b_, d_));                                                     \
+        }                                                                                                              \
+    } while (0)
+/* The decays over each quarter, and to the end of the chunk: from the quarter's start, or from its end if the block is
+ * steep. */
+#define DECAYS_TO_END(inside, to_end, sums, steep)                                                                     \
+    do {                                                                                                               \
+        EACH_PAIR(b_, d_, CHUNK_QUARTERS, sums##_cols) {                                                               \
+            ENTRY(inside, b_, d_) = DECAY(ENTRY(sums, b_, d_));                                                        \
+            ENTRY(to_end, b_, d_) = DECAY(SUM_AFTER(sums, b_, d_) + ((steep) ? 0.0f : ENTRY(sums, b_, d_)));           \
+        }                                                                                                              \
+    } while (0)
 
 /* A row of readers x (q, a), decayed from the start of its quarter: `near` and, for the last quarter, `half`, which is
  * decayed from the middle of the chunk, are operands of ADD_QUARTER_PRODUCTS; `out` gets weight x decayed from the

@@ -83,10 +83,7 @@
 /* Decays q and a from the start of their quarter, and b and k to it, or to its end if the block is steep. */
 #define decay_operands()                                                                                               \
     do {                                                                                                               \
-        EACH_PAIR(n, d, CHUNK_QUARTERS, WIDTH_K) {                                                                     \
-            ENTRY(inside, n, d) = DECAY(ENTRY(sums, n, d));                                                            \
-            ENTRY(to_end, n, d) = DECAY(SUM_AFTER(sums, n, d) + (steep ? 0.0f : ENTRY(sums, n, d)));                   \
-        }                                                                                                              \
+        DECAYS_TO_END(inside, to_end, sums, steep);                                                                    \
         EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {                                                                       \
             READ_MATRIX(sum, P, row, d);                                                                               \
             READ_MATRIX(sum_before, P, row % QUARTER && TWO ? row - 1 : row, d);                                       \

@@ -213,11 +213,7 @@ WRITERS_KERNEL(chunk_dplr_products) {
         MAXIMUM(steepest, e, CHUNK_QUARTERS * WIDTH_K, -sums[e]);
         const bool steep = steepest > GATE_LIMIT;
         if (steep) add_steep_products();
-        EACH_PAIR(n, d, CHUNK_QUARTERS, WIDTH_K) {
-            ENTRY(inside, n, d) = DECAY(ENTRY(sums, n, d));
-            ENTRY(before, n, d) = DECAY(SUM_BEFORE(sums, n, d));
-            ENTRY(after, n, d) = DECAY(SUM_AFTER(sums, n, d));
-        }
+        DECAYS_OF_QUARTERS(inside, before, after, sums);
         sync();
         decay_readers();
         decay_writers();

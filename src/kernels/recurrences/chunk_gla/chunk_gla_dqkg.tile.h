@@ -48,10 +48,7 @@
 /* Decays q from the start of its quarter, and k to it, or to its end if the block is steep. */
 #define decay_operands()                                                                                               \
     do {                                                                                                               \
-        EACH_PAIR(b, d, CHUNK_QUARTERS, WIDTH_K) {                                                                     \
-            ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));                                                            \
-            ENTRY(to_end, b, d) = DECAY(SUM_AFTER(sums, b, d) + (steep ? 0.0f : ENTRY(sums, b, d)));                   \
-        }                                                                                                              \
+        DECAYS_TO_END(inside, to_end, sums, steep);                                                                    \
         if (steep) SUM_GATES_AFTER(g, row, d, sum, ENTRY(k_decay, row, d) = sum);                                      \
         sync();                                                                                                        \
         EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {                                                                       \

@@ -75,11 +75,7 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
             SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
             sync();
         }
-        EACH_PAIR(b, d, CHUNK_QUARTERS, WIDTH_K) {
-            ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
-            ENTRY(before, b, d) = DECAY(SUM_BEFORE(sums, b, d));
-            ENTRY(after, b, d) = DECAY(SUM_AFTER(sums, b, d));
-        }
+        DECAYS_OF_QUARTERS(inside, before, after, sums);
         sync();
         EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
             const float sees = document[row] == before_document ? a.scale : 0.0f;
